@@ -1,0 +1,115 @@
+"""The one tree of exceptions.
+
+    AlongsideError
+    ├── InvalidInput         what was typed or sent cannot be meant
+    ├── NotFound             a service, version, release or instance that is not known
+    ├── Conflict             it stands against something that is there
+    │   └── PortTaken        a port that somebody else holds
+    ├── BuildFailed          the image did not build
+    ├── NotReady             an instance did not become ready
+    ├── StepFailed           the engine, Compose or the kernel refused a step
+    ├── Unavailable          the engine, or the daemon, does not answer
+    └── MissingRequirement   the host lacks something; all that is missing is said at once
+
+Every error is a sentence for a person: what was asked and what stood in the way (`message`),
+what to do about it (`hint`), and where a program said something itself, its last words (`log`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+class AlongsideError(Exception):
+    """A refusal or a failure that a person can act on. Exit code 1."""
+
+    code = "error"
+    status = 400
+
+    def __init__(self, message: str, *, hint: str = "", log: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.log = tuple(log)
+
+    def to_problem(self) -> dict[str, Any]:
+        """The error as problem+json (RFC 9457), with `hint` and `log` as extensions."""
+        return {
+            "type": f"urn:alongside:{self.code}",
+            "title": self.code,
+            "status": self.status,
+            "detail": self.message,
+            "hint": self.hint,
+            "log": list(self.log),
+        }
+
+
+class InvalidInput(AlongsideError):
+    code = "invalid-input"
+    status = 400
+
+
+class NotFound(AlongsideError):
+    code = "not-found"
+    status = 404
+
+
+class Conflict(AlongsideError):
+    code = "conflict"
+    status = 409
+
+
+class PortTaken(Conflict):
+    code = "port-taken"
+
+
+class BuildFailed(AlongsideError):
+    code = "build-failed"
+    status = 422
+
+
+class NotReady(AlongsideError):
+    code = "not-ready"
+    status = 422
+
+
+class StepFailed(AlongsideError):
+    code = "step-failed"
+    status = 502
+
+
+class Unavailable(AlongsideError):
+    code = "unavailable"
+    status = 503
+
+
+class MissingRequirement(AlongsideError):
+    code = "missing-requirement"
+    status = 503
+
+
+_BY_CODE: dict[str, type[AlongsideError]] = {
+    kind.code: kind
+    for kind in (
+        InvalidInput,
+        NotFound,
+        Conflict,
+        PortTaken,
+        BuildFailed,
+        NotReady,
+        StepFailed,
+        Unavailable,
+        MissingRequirement,
+    )
+}
+
+
+def from_problem(problem: Mapping[str, Any]) -> AlongsideError:
+    """The error that `to_problem` wrote, on the other side of the socket."""
+    kind = _BY_CODE.get(str(problem.get("title", "")), AlongsideError)
+    return kind(
+        str(problem.get("detail", "the daemon refused without a word")),
+        hint=str(problem.get("hint", "")),
+        log=[str(line) for line in problem.get("log", ())],
+    )

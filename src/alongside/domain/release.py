@@ -1,0 +1,34 @@
+"""Releases: a service at a version, immutable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from alongside.domain.service import Service
+from alongside.domain.version import Version
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What was built once and never changes.
+
+    `commit` and `tree` are git object names; `image_id` is the engine's content address
+    (`sha256:…`), and an image whose ID no longer matches is refused.
+    """
+
+    service: str
+    version: Version
+    repository: str  # name of the repository, for people and for shared files
+    source: str  # where it was built from: a remote's URL or a path
+    commit: str
+    tree: str
+    image: str  # repo/dns:1.0.0
+    image_id: str
+    compose_file: str  # relative to the release tree
+    created: datetime
+    spec: Service  # as it stood at that tag
+
+    @property
+    def reference(self) -> str:
+        return f"{self.service}@{self.version}"

@@ -1,0 +1,72 @@
+"""Services: what a compose file says of a workload that has versions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from alongside.domain.port import Publish
+
+
+class Workload(StrEnum):
+    SINGLETON = "singleton"  # one instance on the whole host, ever
+    SWITCHED = "switched"  # many versions run, one has the ports
+    REPLICATED = "replicated"  # many instances of many versions share the traffic
+
+
+class ReadyKind(StrEnum):
+    HEALTH = "health"  # the Compose health check
+    TCP = "tcp"
+    HTTP = "http"
+    DNS = "dns"
+    RUNNING = "running"  # nothing to ask: it has run for a second without exiting
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """How an instance is known to be ready, asked from the host at the container's address."""
+
+    kind: ReadyKind
+    port: int = 0  # the container's port; 0 for health and running
+    path: str = "/"  # HTTP
+    status: int = 200  # HTTP
+    name: str = ""  # DNS: the name that is asked for
+    protocol: str = "udp"  # DNS: udp or tcp
+    timeout: float = 60.0  # seconds until it counts as failed
+    interval: float = 0.2  # seconds between two probes
+
+
+class Sharing(StrEnum):
+    SHARED = "shared"  # one for the repository
+    OWN = "own"  # one a version
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """A service of the same compose file that this one depends on, without `build:`."""
+
+    name: str
+    sharing: Sharing
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A named volume of the compose file, mounted by a released service or its dependencies."""
+
+    name: str
+    sharing: Sharing
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A released service as one compose file has it."""
+
+    name: str
+    image: str  # repository of the image, without a tag: repo/dns
+    ports: tuple[Publish, ...]
+    ready: Ready
+    workload: Workload = Workload.SWITCHED
+    tags: tuple[str, ...] = ("*",)  # git tag patterns; the version is what follows the last '/'
+    depends: tuple[Dependency, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    linked: tuple[str, ...] = ()  # files that git ignores, relative to the compose file's folder

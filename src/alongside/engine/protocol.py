@@ -1,0 +1,146 @@
+"""The seams between alongside and the container engine: the Engine API, and Compose."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import Any
+from typing import Protocol as Seam
+
+from alongside.domain.port import Protocol
+
+# Labels on images and containers of ours: enough to rebuild the state from.
+LABEL_SERVICE = "alongside.service"
+LABEL_VERSION = "alongside.version"
+LABEL_COMMIT = "alongside.commit"
+LABEL_REPOSITORY = "alongside.repository"
+LABEL_ORDINAL = "alongside.ordinal"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    version: str
+    api: str
+    operating_system: str
+    root: str  # its data root
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    id: str  # sha256:…
+    tags: tuple[str, ...]
+    labels: Mapping[str, str]
+    size: int  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    id: str
+    name: str  # without the leading slash
+    image_id: str
+    state: str  # created, running, paused, restarting, removing, exited, dead
+    health: str  # "", starting, healthy, unhealthy
+    exit_code: int
+    restarts: int
+    pid: int  # on the host; 0 if it does not run
+    started: datetime | None
+    labels: Mapping[str, str]
+    ipv4: Mapping[str, IPv4Address] = field(default_factory=dict)  # by network name
+    ipv6: Mapping[str, IPv6Address] = field(default_factory=dict)
+
+    @property
+    def running(self) -> bool:
+        return self.state == "running"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A port that the engine publishes for a container, ours or not."""
+
+    container: str
+    protocol: Protocol
+    address: IPv4Address | IPv6Address
+    number: int
+    project: str  # Compose's project, "" if it has none
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    name: str
+    driver: str
+    bridge: str  # interface name; "" where the driver is not bridge
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    kind: str  # container, network, image
+    action: str  # start, die, destroy, create, connect, …
+    name: str
+    attributes: Mapping[str, str]
+
+
+class Engine(Seam):
+    """The Engine API. Raises Unavailable when it does not answer, StepFailed when it refuses."""
+
+    async def info(self) -> EngineInfo: ...
+    async def containers(self) -> list[Container]:
+        """Every container that bears LABEL_SERVICE, running or not."""
+        ...
+
+    async def container(self, name: str) -> Container | None:
+        """By its exact name, never by a part of it; None is the API's 404 and nothing else."""
+        ...
+
+    async def image(self, reference: str) -> Image | None: ...
+    async def images(self) -> list[Image]:
+        """Every image that bears LABEL_SERVICE."""
+        ...
+
+    async def untag(self, reference: str) -> None: ...
+    async def start(self, name: str) -> None: ...
+    async def stop(self, name: str, timeout: int = 10) -> None: ...
+    async def remove(self, name: str) -> None: ...
+    async def published(self) -> list[Published]: ...
+    async def networks(self) -> list[Network]: ...
+    def logs(self, name: str, *, tail: int, follow: bool = False) -> AsyncIterator[str]:
+        """Lines without their line ends, standard output and error as they came."""
+        ...
+
+    def events(self) -> AsyncIterator[Event]:
+        """Ends, or raises Unavailable, when the engine goes away."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """One invocation's worth of Compose: which files, as whom, where."""
+
+    name: str
+    directory: Path
+    files: Sequence[Path]
+    environment: Mapping[str, str]  # for interpolation, over the daemon's own PATH and HOME
+
+
+class Compose(Seam):
+    """`docker compose`, version 2. Raises StepFailed with its own words."""
+
+    async def version(self) -> str: ...
+    async def config(self, project: Project) -> Mapping[str, Any]:
+        """The model as Compose understands it (`config` as YAML, x- keys kept). It holds
+        secrets in clear: never store it. Raises InvalidInput where the file does not parse."""
+        ...
+
+    def build(self, project: Project, services: Sequence[str]) -> AsyncIterator[str]:
+        """BuildKit's plain progress, line by line. Raises BuildFailed with the failing step."""
+        ...
+
+    async def up(self, project: Project, services: Sequence[str]) -> None:
+        """Create and start, in the background, without building or pulling what is there."""
+        ...
+
+    async def down(self, project: Project, *, volumes: bool = False) -> None: ...
