@@ -1,0 +1,94 @@
+"""Instances: which address and which local ports were given to whom."""
+
+from __future__ import annotations
+
+import sqlite3
+from ipaddress import IPv4Network, IPv6Network
+from typing import Literal
+
+from alongside.domain.instance import Instance, LocalPort, Subnet
+from alongside.domain.port import Protocol
+from alongside.domain.version import Version
+from alongside.store.database import Database
+
+Wanted = Literal["running", "stopped"]
+
+
+class Instances:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def all(self) -> list[Instance]:
+        rows = self._database.connection.execute(
+            "SELECT * FROM instances ORDER BY service, rowid"
+        ).fetchall()
+        return [self._read(row) for row in rows]
+
+    def get(self, service: str, version: Version, ordinal: int = 1) -> Instance | None:
+        row = self._database.connection.execute(
+            "SELECT * FROM instances WHERE service = ? AND version = ? AND ordinal = ?",
+            (service, version.text, ordinal),
+        ).fetchone()
+        return self._read(row) if row else None
+
+    def wanted(self, instance: Instance) -> Wanted:
+        row = self._database.connection.execute(
+            "SELECT wanted FROM instances WHERE service = ? AND version = ? AND ordinal = ?",
+            _key(instance),
+        ).fetchone()
+        return "running" if row and row["wanted"] == "running" else "stopped"
+
+    def want(self, instance: Instance, wanted: Wanted) -> None:
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE instances SET wanted = ? WHERE service = ? AND version = ? AND ordinal = ?",
+                (wanted, *_key(instance)),
+            )
+
+    def add(self, instance: Instance) -> None:
+        """Keep what was given out; the same instance again changes nothing."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO instances VALUES (?, ?, ?, ?, ?, ?, 'running')",
+                (
+                    *_key(instance),
+                    instance.subnet.bridge,
+                    str(instance.subnet.ipv4),
+                    str(instance.subnet.ipv6),
+                ),
+            )
+            connection.executemany(
+                "INSERT OR IGNORE INTO local_ports VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (local.number, local.protocol.value, local.target, *_key(instance))
+                    for local in instance.local_ports
+                ],
+            )
+
+    def forget(self, instance: Instance) -> None:
+        with self._database.transaction() as connection:
+            connection.execute(
+                "DELETE FROM instances WHERE service = ? AND version = ? AND ordinal = ?",
+                _key(instance),
+            )
+
+    def _read(self, row: sqlite3.Row) -> Instance:
+        ports = self._database.connection.execute(
+            "SELECT protocol, target, number FROM local_ports "
+            "WHERE service = ? AND version = ? AND ordinal = ? ORDER BY number, protocol",
+            (row["service"], row["version"], row["ordinal"]),
+        )
+        return Instance(
+            service=row["service"],
+            version=Version(row["version"]),
+            ordinal=row["ordinal"],
+            subnet=Subnet(row["bridge"], IPv4Network(row["ipv4"]), IPv6Network(row["ipv6"])),
+            local_ports=tuple(
+                LocalPort(Protocol(port["protocol"]), port["target"], port["number"])
+                for port in ports
+            ),
+        )
+
+
+def _key(instance: Instance) -> tuple[str, str, int]:
+    return (instance.service, instance.version.text, instance.ordinal)

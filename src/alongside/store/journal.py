@@ -1,0 +1,97 @@
+"""The journal: each operation, and each step that it has come through."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import UTC, datetime
+
+from alongside.domain.history import Actor, Entry, Outcome
+from alongside.store.database import Database
+
+
+class Journal:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def begin(
+        self, verb: str, service: str, actor: Actor, *, before: str, after: str, message: str
+    ) -> int:
+        """Write an operation down before its first step; returns its number."""
+        with self._database.transaction() as connection:
+            cursor = connection.execute(
+                "INSERT INTO operations "
+                "(verb, service, at, uid, actor, before, after, message, outcome) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
+                (verb, service, _now(), actor.uid, actor.name, before, after, message),
+            )
+        return int(cursor.lastrowid or 0)
+
+    def step(self, operation: int, position: int, name: str, state: str) -> None:
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO steps VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT (operation, position) DO UPDATE SET state = excluded.state",
+                (operation, position, name, state, _now()),
+            )
+
+    def mark_routed(self, operation: int) -> None:
+        """The routes wanted are now this operation's; call it in their transaction."""
+        with self._database.transaction() as connection:
+            connection.execute("UPDATE operations SET routed = 1 WHERE id = ?", (operation,))
+
+    def end(self, operation: int, outcome: Outcome, detail: str = "") -> None:
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE operations SET outcome = ?, detail = ?, finished = ? WHERE id = ?",
+                (outcome.value, detail, _now(), operation),
+            )
+
+    def entries(self, service: str | None = None, limit: int | None = None) -> list[Entry]:
+        """Oldest first; the latest `limit` of them."""
+        rows = self._database.connection.execute(
+            "SELECT * FROM (SELECT * FROM operations WHERE ?1 IS NULL OR service = ?1 "
+            "ORDER BY id DESC LIMIT ?2) ORDER BY id",
+            (service, -1 if limit is None else limit),
+        )
+        return [_read(row) for row in rows]
+
+    def routed(self, service: str) -> list[Entry]:
+        """The operations that changed the service's routes, oldest first."""
+        rows = self._database.connection.execute(
+            "SELECT * FROM operations WHERE service = ? AND routed = 1 ORDER BY id", (service,)
+        )
+        return [_read(row) for row in rows]
+
+    def pending(self) -> list[Entry]:
+        rows = self._database.connection.execute(
+            "SELECT * FROM operations WHERE outcome = 'pending' ORDER BY id"
+        )
+        return [_read(row) for row in rows]
+
+    def steps(self, operation: int) -> list[tuple[str, str]]:
+        """(name, state) in order."""
+        rows = self._database.connection.execute(
+            "SELECT name, state FROM steps WHERE operation = ? ORDER BY position", (operation,)
+        )
+        return [(row["name"], row["state"]) for row in rows]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
+def _read(row: sqlite3.Row) -> Entry:
+    return Entry(
+        id=row["id"],
+        verb=row["verb"],
+        service=row["service"],
+        at=datetime.fromisoformat(row["at"]),
+        actor=Actor(row["uid"], row["actor"]),
+        before=row["before"],
+        after=row["after"],
+        message=row["message"],
+        outcome=Outcome(row["outcome"]),
+        detail=row["detail"],
+        routed=bool(row["routed"]),
+        finished=datetime.fromisoformat(row["finished"]) if row["finished"] else None,
+    )

@@ -1,0 +1,95 @@
+"""Releases, and the services that they are releases of."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from datetime import datetime
+
+from pydantic import TypeAdapter, ValidationError
+
+from alongside.domain.errors import Conflict
+from alongside.domain.release import Release
+from alongside.domain.service import Service
+from alongside.domain.version import Version
+from alongside.store.database import Database
+
+_SPEC = TypeAdapter(Service)
+_log = logging.getLogger(__name__)
+
+
+class Releases:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def all(self) -> list[Release]:
+        """Every readable release. One that cannot be read is logged and hides no other."""
+        rows = self._database.connection.execute("SELECT * FROM releases ORDER BY created")
+        return [release for row in rows if (release := _read(row)) is not None]
+
+    def get(self, service: str, version: Version) -> Release | None:
+        row = self._database.connection.execute(
+            "SELECT * FROM releases WHERE service = ? AND version = ?", (service, version.text)
+        ).fetchone()
+        return _read(row) if row else None
+
+    def owner(self, service: str) -> tuple[str, str] | None:
+        """The repository that has this service name, and where it was first built from."""
+        row = self._database.connection.execute(
+            "SELECT repository, source FROM services WHERE name = ?", (service,)
+        ).fetchone()
+        return (row["repository"], row["source"]) if row else None
+
+    def add(self, release: Release) -> None:
+        """Raises Conflict where the version is there already."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO services VALUES (?, ?, ?)",
+                (release.service, release.repository, release.source),
+            )
+            try:
+                connection.execute(
+                    "INSERT INTO releases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+                    (
+                        release.service,
+                        release.version.text,
+                        release.repository,
+                        release.source,
+                        release.commit,
+                        release.tree,
+                        release.image,
+                        release.image_id,
+                        release.compose_file,
+                        release.created.isoformat(),
+                        _SPEC.dump_json(release.spec).decode(),
+                    ),
+                )
+            except sqlite3.IntegrityError as error:
+                raise Conflict(f"{release.reference} is released already.") from error
+
+    def bad(self, service: str) -> set[Version]:
+        """The versions marked bad."""
+        rows = self._database.connection.execute(
+            "SELECT version FROM releases WHERE service = ? AND mark = 'bad'", (service,)
+        )
+        return {Version(row["version"]) for row in rows}
+
+
+def _read(row: sqlite3.Row) -> Release | None:
+    try:
+        return Release(
+            service=row["service"],
+            version=Version(row["version"]),
+            repository=row["repository"],
+            source=row["source"],
+            commit=row["commit_id"],
+            tree=row["tree_id"],
+            image=row["image"],
+            image_id=row["image_id"],
+            compose_file=row["compose_file"],
+            created=datetime.fromisoformat(row["created"]),
+            spec=_SPEC.validate_json(row["spec"]),
+        )
+    except (ValidationError, ValueError):
+        _log.exception("release %s@%s cannot be read", row["service"], row["version"])
+        return None

@@ -1,0 +1,69 @@
+"""Routes wanted: the intent that the kernel is held to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from ipaddress import ip_address
+
+from alongside.domain.port import Port, Protocol
+from alongside.domain.route import Assign, Route, Share, Split
+from alongside.domain.version import Version
+from alongside.store.database import Database
+
+
+class Routes:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def all(self) -> list[Route]:
+        rows = self._database.connection.execute(
+            "SELECT * FROM routes ORDER BY number, protocol, address"
+        )
+        return [
+            Route(
+                Port(
+                    Protocol(row["protocol"]),
+                    row["number"],
+                    ip_address(row["address"]) if row["address"] else None,
+                ),
+                row["service"],
+                _split_from(row["split"]),
+            )
+            for row in rows
+        ]
+
+    def replace(self, service: str, routes: Iterable[Route]) -> None:
+        """The service's routes become these and no others, as one transaction."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM routes WHERE service = ?", (service,))
+            connection.executemany(
+                "INSERT INTO routes VALUES (?, ?, ?, ?, ?)",
+                [
+                    (
+                        route.port.protocol.value,
+                        route.port.number,
+                        str(route.port.address or ""),
+                        service,
+                        _split_to(route.split),
+                    )
+                    for route in routes
+                ],
+            )
+
+
+def _split_to(split: Split) -> str:
+    return json.dumps(
+        {
+            "assign": split.assign.value,
+            "shares": [[share.version.text, share.weight] for share in split.shares],
+        }
+    )
+
+
+def _split_from(text: str) -> Split:
+    raw = json.loads(text)
+    return Split(
+        tuple(Share(Version(version), weight) for version, weight in raw["shares"]),
+        Assign(raw["assign"]),
+    )
