@@ -1,0 +1,1 @@
+"""The daemon: the only writer. API, operations, the executor and the reconciler."""

@@ -20,7 +20,6 @@ class Database:
             self.connection = sqlite3.connect(path, isolation_level=None)
             self.connection.row_factory = sqlite3.Row
             self.connection.execute("PRAGMA journal_mode = WAL")
-            self.connection.execute("PRAGMA synchronous = FULL")
             self.connection.execute("PRAGMA foreign_keys = ON")
             self._migrate()
         except sqlite3.Error as error:
@@ -47,12 +46,17 @@ class Database:
                 )
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of it or nothing; nested use joins the outer transaction. Raises StepFailed."""
+    def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """All of it or nothing; nested use joins the outer transaction. Raises StepFailed.
+
+        Not `durable`: it outlives the daemon, but a power cut may take the last few back; for
+        what is worth less than the wait for the disk.
+        """
         if self.connection.in_transaction:
             yield self.connection
             return
         try:
+            self.connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self.connection.execute("BEGIN IMMEDIATE")
             yield self.connection
             self.connection.execute("COMMIT")

@@ -46,10 +46,15 @@ class Instances:
             )
 
     def add(self, instance: Instance) -> None:
-        """Keep what was given out; the same instance again changes nothing."""
+        """Keep what was given out; the same instance again changes nothing.
+
+        Raises Conflict where somebody else has one of its addresses or local ports.
+        """
+        if self.get(instance.service, instance.version, instance.ordinal) == instance:
+            return
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT OR IGNORE INTO instances VALUES (?, ?, ?, ?, ?, ?, 'running')",
+                "INSERT INTO instances VALUES (?, ?, ?, ?, ?, ?, 'running')",
                 (
                     *_key(instance),
                     instance.subnet.bridge,
@@ -58,7 +63,7 @@ class Instances:
                 ),
             )
             connection.executemany(
-                "INSERT OR IGNORE INTO local_ports VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO local_ports VALUES (?, ?, ?, ?, ?, ?)",
                 [
                     (local.number, local.protocol.value, local.target, *_key(instance))
                     for local in instance.local_ports

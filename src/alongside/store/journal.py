@@ -27,17 +27,20 @@ class Journal:
         return int(cursor.lastrowid or 0)
 
     def step(self, operation: int, position: int, name: str, state: str) -> None:
-        with self._database.transaction() as connection:
+        with self._database.transaction(durable=False) as connection:
             connection.execute(
                 "INSERT INTO steps VALUES (?, ?, ?, ?, ?) "
                 "ON CONFLICT (operation, position) DO UPDATE SET state = excluded.state",
                 (operation, position, name, state, _now()),
             )
 
-    def mark_routed(self, operation: int) -> None:
-        """The routes wanted are now this operation's; call it in their transaction."""
+    def mark_routed(self, operation: int, routed: bool) -> None:
+        """The routes wanted are now this operation's, or not after all; call it in the
+        transaction that changes them."""
         with self._database.transaction() as connection:
-            connection.execute("UPDATE operations SET routed = 1 WHERE id = ?", (operation,))
+            connection.execute(
+                "UPDATE operations SET routed = ? WHERE id = ?", (int(routed), operation)
+            )
 
     def end(self, operation: int, outcome: Outcome, detail: str = "") -> None:
         with self._database.transaction() as connection:

@@ -1,0 +1,142 @@
+"""What every verb works with, and the one picture of the host that plans look at."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from alongside.daemon.paths import StatePaths
+from alongside.domain.history import trail
+from alongside.domain.instance import Instance
+from alongside.domain.port import Port, Protocol
+from alongside.domain.release import Release
+from alongside.domain.version import Dated
+from alongside.engine.protocol import Compose, Container, Engine, Published
+from alongside.host.addresses import local_addresses
+from alongside.host.listeners import Listener, holders, listeners
+from alongside.plan.observed import Holder, Observed, Pool
+from alongside.plan.wanted import wanted_ruleset
+from alongside.router.protocol import Router, Ruleset
+from alongside.store.database import Database
+from alongside.store.instances import Instances
+from alongside.store.journal import Journal
+from alongside.store.releases import Releases
+from alongside.store.routes import Routes
+
+
+@dataclass
+class Context:
+    paths: StatePaths
+    pool: Pool
+    database: Database
+    engine: Engine
+    compose: Compose
+    router: Router
+    socket: str = ""
+    # Held for a commit to the kernel and nothing longer.
+    switching: asyncio.Lock = field(default_factory=asyncio.Lock)
+    # One a version (dns@1.0.0): what starts or stops it goes one after the other. A rollback
+    # never waits for a version that does not become ready.
+    locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    bridges: frozenset[str] = frozenset()  # of the engine's networks; the reconciler follows them
+    problems: dict[str, str] = field(default_factory=dict)  # by what they are about
+    background: set[asyncio.Task[None]] = field(default_factory=set)
+    on_change: Callable[[], None] = lambda: None  # wakes the reconciler
+
+    def __post_init__(self) -> None:
+        self.releases = Releases(self.database)
+        self.instances = Instances(self.database)
+        self.routes = Routes(self.database)
+        self.journal = Journal(self.database)
+
+    def wanted(self) -> Ruleset:
+        """What the kernel should have now."""
+        instances = self.instances.all()
+        return wanted_ruleset(
+            self.routes.all(), instances, self.releases.all(), self.all_bridges(instances)
+        )
+
+    def all_bridges(self, instances: Iterable[Instance]) -> frozenset[str]:
+        """Every bridge that packets from containers come in by."""
+        return self.bridges | {instance.subnet.bridge for instance in instances}
+
+    def known(self) -> dict[str, list[Dated]]:
+        """The versions of each service, as references are resolved against them."""
+        known: dict[str, list[Dated]] = {}
+        for release in self.releases.all():
+            known.setdefault(release.service, []).append(Dated(release.version, release.created))
+        return known
+
+    async def observe(
+        self, service: str, versions: Iterable[Release] = (), *, ports: Iterable[Port] = ()
+    ) -> Observed:
+        """One picture for a plan about `service`: the containers and images of `versions`, and
+        who holds `ports`. Raises Unavailable where the engine does not answer."""
+        versions, ports = list(versions), list(ports)
+        names = [f"{release.service}-{release.version}" for release in versions]
+        containers, image_ids, (held, busy) = await asyncio.gather(
+            self._containers(names), self._images(versions), self._holders(ports)
+        )
+        return Observed(
+            pool=self.pool,
+            releases=self.releases.all(),
+            instances=self.instances.all(),
+            containers=containers,
+            image_ids=image_ids,
+            routes=self.routes.all(),
+            trail=trail(self.journal.routed(service)),
+            bad=frozenset(self.releases.bad(service)),
+            holders=held,
+            busy_ports=busy,
+        )
+
+    async def _containers(self, names: list[str]) -> dict[str, Container]:
+        found = await asyncio.gather(*(self.engine.container(name) for name in names))
+        return {container.name: container for container in found if container is not None}
+
+    async def _images(self, releases: list[Release]) -> dict[str, str]:
+        references = [name for release in releases for name in (release.image, release.image_id)]
+        found = await asyncio.gather(*(self.engine.image(name) for name in references))
+        return {
+            name: image.id
+            for name, image in zip(references, found, strict=True)
+            if image is not None
+        }
+
+    async def _holders(
+        self, ports: list[Port]
+    ) -> tuple[list[Holder], frozenset[tuple[Protocol, int]]]:
+        heard, published = await asyncio.gather(listeners(), self.engine.published())
+        addresses = await local_addresses() if ports else frozenset()
+        found = [
+            holder
+            for port in ports
+            for holder in (
+                *_publishing(port, published),
+                *(
+                    Holder(_port_of(one), f"{one.program or 'a program'} (pid {one.pid})", port)
+                    for one in holders(port, heard, addresses)
+                    if one.program != "docker-proxy"
+                ),
+            )
+        ]
+        return found, frozenset((one.protocol, one.number) for one in heard)
+
+
+def _port_of(listener: Listener) -> Port:
+    return Port(listener.protocol, listener.number, listener.address)
+
+
+def _publishing(port: Port, published: Iterable[Published]) -> list[Holder]:
+    """Containers that publish the port through the engine, whether or not a proxy listens."""
+    found = {}
+    for one in published:
+        address = None if one.address.is_unspecified else one.address
+        there = Port(one.protocol, one.number, address)
+        loopback = address is not None and address.is_loopback and str(address) != "127.0.0.1"
+        if there.overlaps(port) and not loopback:
+            where = f" of the Compose project {one.project}" if one.project else ""
+            found[one.container] = Holder(there, f"the container {one.container}{where}", port)
+    return list(found.values())

@@ -1,0 +1,120 @@
+"""Operations: each runs in the daemon to its end, whoever follows or stops following."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from alongside.domain.errors import AlongsideError, NotFound
+
+Event = dict[str, Any]
+Emit = Callable[[Event], None]
+
+_KEPT = 64  # finished operations whose events can still be read
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Operation:
+    """The events of one operation, and whoever waits for the next."""
+
+    events: list[Event] = field(default_factory=list)
+    finished: bool = False
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def emit(self, event: Event) -> None:
+        self.events.append(event)
+        self._wake()
+
+    def finish(self) -> None:
+        self.finished = True
+        self._wake()
+
+    def _wake(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    async def follow(self) -> AsyncIterator[Event]:
+        """Every event from the first, to the last."""
+        position = 0
+        while True:
+            news = self._news
+            while position < len(self.events):
+                yield self.events[position]
+                position += 1
+            if self.finished:
+                return
+            await news.wait()
+
+
+class Operations:
+    """Starts operations, and lets clients follow them."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[int, Operation] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, work: Callable[[Emit], Awaitable[Event]]) -> Operation:
+        """Run `work` in the background; what it returns is the last event's result."""
+        operation = Operation()
+        task = asyncio.create_task(self._run(operation, work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return operation
+
+    async def _run(self, operation: Operation, work: Callable[[Emit], Awaitable[Event]]) -> None:
+        def emit(event: Event) -> None:
+            if event["event"] == "operation":
+                self._keep(event["id"], operation)
+            operation.emit(event)
+
+        try:
+            emit({"event": "result", "result": await work(emit)})
+        except AlongsideError as error:
+            emit({"event": "error", "problem": error.to_problem()})
+        except asyncio.CancelledError:
+            emit({"event": "error", "problem": _ended().to_problem()})
+            raise
+        except Exception as error:
+            _log.exception("an operation failed in a way that nobody foresaw")
+            emit({"event": "error", "problem": _bug(error)})
+        finally:
+            operation.finish()
+
+    def _keep(self, number: int, operation: Operation) -> None:
+        self._by_id[number] = operation
+        finished = [key for key, kept in self._by_id.items() if kept.finished]
+        for key in finished[:-_KEPT]:
+            del self._by_id[key]
+
+    def get(self, number: int) -> Operation:
+        if number not in self._by_id:
+            raise NotFound(
+                f"Operation {number} does not run and is not remembered.",
+                hint="`alongside history` shows how it ended.",
+            )
+        return self._by_id[number]
+
+    async def cancel(self) -> None:
+        """End what runs: the daemon stops. What was switched stays switched."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _ended() -> AlongsideError:
+    return AlongsideError("The daemon was stopped before this was done.", hint="Say it again.")
+
+
+def _bug(error: Exception) -> dict[str, Any]:
+    return {
+        "type": "urn:alongside:bug",
+        "title": "bug",
+        "status": 500,
+        "detail": f"The daemon failed in a way that nobody foresaw: {error!r}.",
+        "hint": "Its log has the whole of it.",
+        "log": [],
+    }

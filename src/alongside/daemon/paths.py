@@ -1,0 +1,56 @@
+"""Where things lie under the state folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from alongside.domain.instance import Instance
+from alongside.domain.release import Release
+
+
+@dataclass(frozen=True, slots=True)
+class StatePaths:
+    """
+    state.db              routes wanted, addresses given out, releases, history
+    trees/REPOSITORY/TREE a tag's tree as it was released, read-only, by git's name for it
+    incoming/             trees that are being received; emptied at start
+    instances/PROJECT/    the override file of an instance
+    shared/REPOSITORY/    files that git ignores and versions share: .env
+    """
+
+    root: Path
+
+    @property
+    def database(self) -> Path:
+        return self.root / "state.db"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "daemon.lock"
+
+    @property
+    def incoming(self) -> Path:
+        return self.root / "incoming"
+
+    def shared(self, repository: str) -> Path:
+        return self.root / "shared" / repository
+
+    def tree(self, repository: str, tree: str) -> Path:
+        return self.root / "trees" / repository / tree
+
+    def compose_file(self, release: Release) -> Path:
+        return self.tree(release.repository, release.tree) / release.compose_file
+
+    def instance(self, instance: Instance) -> Path:
+        return self.root / "instances" / instance.project
+
+    def project(self, name: str) -> Path:
+        return self.root / "instances" / name
+
+    def make(self) -> None:
+        """Make the folders. They hold secrets of the repositories: nobody else reads them."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.root.chmod(0o700)
+        for name in ("trees", "incoming", "instances", "shared"):
+            (self.root / name).mkdir(exist_ok=True)

@@ -1,0 +1,57 @@
+"""Compose projects of releases: which files, under which name, with which environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alongside.compose.override import override, shared_name, shared_override
+from alongside.daemon.context import Context
+from alongside.domain.instance import Instance
+from alongside.domain.release import Release
+from alongside.engine.protocol import Project
+
+
+def interpolation(version: str) -> dict[str, str]:
+    """What `${tag:-latest}` in a compose file becomes."""
+    return {"tag": version}
+
+
+async def instance_project(context: Context, release: Release, instance: Instance) -> Project:
+    """The project of one instance, its override file written."""
+    base = _base(context, release, instance.project)
+    model = await context.compose.config(base)
+    path = context.paths.instance(instance) / "override.yaml"
+    _write(path, override(release, instance, model))
+    return _with(base, path)
+
+
+async def shared_project(context: Context, release: Release) -> Project:
+    """The project of what all versions of the repository share."""
+    name = shared_name(release.repository)
+    base = _base(context, release, name)
+    model = await context.compose.config(base)
+    path = context.paths.project(name) / "override.yaml"
+    _write(path, shared_override(release, model))
+    return _with(base, path)
+
+
+def _base(context: Context, release: Release, name: str) -> Project:
+    compose_file = context.paths.compose_file(release)
+    return Project(
+        name=name,
+        directory=compose_file.parent,
+        files=[compose_file],
+        environment=interpolation(str(release.version)),
+    )
+
+
+def _with(base: Project, override_file: Path) -> Project:
+    return Project(base.name, base.directory, [*base.files, override_file], base.environment)
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.replace(path)

@@ -1,0 +1,295 @@
+"""What the daemon answers to those who only look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from alongside import __version__
+from alongside.daemon.context import Context
+from alongside.domain.errors import AlongsideError, NotFound
+from alongside.domain.history import Entry, known_good, trail
+from alongside.domain.instance import Instance
+from alongside.domain.nearest import nearest
+from alongside.domain.release import Release
+from alongside.domain.route import Route
+from alongside.domain.tags import claims
+from alongside.domain.version import Dated, Version, newest_first
+from alongside.engine.protocol import Container
+
+Json = dict[str, Any]
+
+
+async def info(context: Context, pid: int) -> Json:
+    engine: Json | None = None
+    compose: str | None = None
+    problems = list(context.problems.values())
+    try:
+        found = await context.engine.info()
+        engine = {
+            "version": found.version,
+            "api": found.api,
+            "operating_system": found.operating_system,
+        }
+        compose = await context.compose.version()
+    except AlongsideError as error:
+        problems.append(error.message)
+    return {
+        "version": __version__,
+        "pid": pid,
+        "state_dir": str(context.paths.root),
+        "socket": context.socket,
+        "engine": engine,
+        "compose": compose,
+        "problems": list(dict.fromkeys(problems)),
+    }
+
+
+async def status(context: Context, service: str | None) -> Json:
+    picture = await _Picture.take(context, service)
+    services = []
+    for name in picture.services():
+        routes = [route for route in picture.routes if route.service == name]
+        versions = list(dict.fromkeys(one for route in routes for one in route.split.versions))
+        current = versions[0] if len(versions) == 1 else None
+        steps = trail(context.journal.routed(name))
+        bad = context.releases.bad(name)
+        back = known_good(steps, versions[0] if versions else None, bad)
+        releases = picture.newest(name)
+        services.append(
+            {
+                "name": name,
+                "repository": releases[0].repository,
+                "source": releases[0].source,
+                "workload": releases[0].spec.workload.value,
+                "current": str(current) if current else None,
+                "rollback_to": str(back) if back else None,
+                "ports": [{"port": str(route.port), "split": _shares(route)} for route in routes],
+                "versions": [
+                    picture.version(release, versions, release.version in bad)
+                    for release in releases
+                ],
+            }
+        )
+    return {"services": services, "problems": picture.problems}
+
+
+async def releases(context: Context, service: str | None) -> Json:
+    picture = await _Picture.take(context, service)
+    routed = {(route.service, one) for route in picture.routes for one in route.split.versions}
+    return {
+        "releases": [
+            {
+                "service": release.service,
+                "version": str(release.version),
+                "repository": release.repository,
+                "source": release.source,
+                "commit": release.commit,
+                "tree": release.tree,
+                "image": release.image,
+                "image_id": release.image_id,
+                "created": release.created.isoformat(),
+                "state": picture.state(release),
+                "routed": (release.service, release.version) in routed,
+            }
+            for name in picture.services()
+            for release in picture.newest(name)
+        ]
+    }
+
+
+async def instances(context: Context, service: str | None) -> Json:
+    picture = await _Picture.take(context, service)
+    routed = {(route.service, one) for route in picture.routes for one in route.split.versions}
+    rows = []
+    for instance in picture.instances.values():
+        container = picture.containers.get(instance.name)
+        rows.append(
+            {
+                "name": instance.name,
+                "service": instance.service,
+                "version": str(instance.version),
+                "state": container.state if container else "none",
+                "health": container.health if container else "",
+                "image_id": container.image_id if container else None,
+                "routed": (instance.service, instance.version) in routed,
+                "restarts": container.restarts if container else 0,
+                "exit_code": container.exit_code if container else None,
+                "started": _iso(container),
+                **_places(instance),
+            }
+        )
+    return {"instances": rows}
+
+
+async def ports(context: Context, service: str | None) -> Json:
+    if service is not None:
+        _must_know(context, service)
+    wanted = context.wanted()
+    by_port = {routed.port: routed for routed in wanted.ports}
+    rows = []
+    for route in context.routes.all():
+        if service not in (None, route.service):
+            continue
+        targets = {choice.target.name: choice.target for choice in by_port[route.port].choices}
+        split = []
+        for share in route.split.shares:
+            target = targets.get(f"{route.service}@{share.version}")
+            split.append(
+                {
+                    "version": str(share.version),
+                    "weight": share.weight,
+                    "address4": str(target.ipv4) if target else None,
+                    "address6": str(target.ipv6) if target else None,
+                    "target": target.port if target else None,
+                    "local_port": target.local_port if target else None,
+                }
+            )
+        rows.append({"port": str(route.port), "service": route.service, "split": split})
+    return {"ports": rows}
+
+
+def history(context: Context, service: str | None, limit: int) -> Json:
+    if service is not None:
+        _must_know(context, service)
+    entries = context.journal.entries(service, limit)
+    return {"history": [_entry(context, entry) for entry in reversed(entries)]}
+
+
+def tags(context: Context, tag: str, repository: str) -> Json:
+    """The releases that were made from a tag of this name in this repository."""
+    found = []
+    for release in context.releases.all():
+        try:
+            version = claims(release.spec.tags, tag)
+        except AlongsideError:
+            continue
+        if release.repository == repository and version == release.version:
+            found.append(
+                {
+                    "service": release.service,
+                    "version": str(release.version),
+                    "commit": release.commit,
+                }
+            )
+    return {"releases": found}
+
+
+class _Picture:
+    """One look at releases, instances, containers and routes, of one service or of all."""
+
+    def __init__(
+        self,
+        releases: Iterable[Release],
+        instances: Mapping[tuple[str, Version], Instance],
+        containers: Mapping[str, Container],
+        routes: list[Route],
+        problems: list[str],
+    ) -> None:
+        self.releases = {(release.service, release.version): release for release in releases}
+        self.instances = instances
+        self.containers = containers
+        self.routes = routes
+        self.problems = problems
+
+    @classmethod
+    async def take(cls, context: Context, service: str | None) -> _Picture:
+        if service is not None:
+            _must_know(context, service)
+        problems = list(context.problems.values())
+        containers: dict[str, Container] = {}
+        try:
+            containers = {one.name: one for one in await context.engine.containers()}
+        except AlongsideError as error:
+            problems.append(error.message)
+        return cls(
+            [one for one in context.releases.all() if service in (None, one.service)],
+            {
+                (one.service, one.version): one
+                for one in context.instances.all()
+                if service in (None, one.service)
+            },
+            containers,
+            [one for one in context.routes.all() if service in (None, one.service)],
+            list(dict.fromkeys(problems)),
+        )
+
+    def services(self) -> list[str]:
+        return sorted({service for service, _ in self.releases})
+
+    def newest(self, service: str) -> list[Release]:
+        dated = [
+            Dated(release.version, release.created)
+            for release in self.releases.values()
+            if release.service == service
+        ]
+        return [self.releases[service, version] for version in newest_first(dated)]
+
+    def state(self, release: Release) -> str:
+        instance = self.instances.get((release.service, release.version))
+        container = self.containers.get(instance.name) if instance else None
+        return container.state if container else "none"
+
+    def version(self, release: Release, routed: list[Version], bad: bool) -> Json:
+        instance = self.instances.get((release.service, release.version))
+        container = self.containers.get(instance.name) if instance else None
+        return {
+            "version": str(release.version),
+            "state": self.state(release),
+            "health": container.health if container else "",
+            "routed": release.version in routed,
+            "bad": bad,
+            "started": _iso(container),
+            "restarts": container.restarts if container else 0,
+            "created": release.created.isoformat(),
+            "commit": release.commit,
+            **_places(instance),
+        }
+
+
+def _places(instance: Instance | None) -> Json:
+    if instance is None:
+        return {"local_ports": [], "address4": None, "address6": None}
+    return {
+        "local_ports": [
+            {"protocol": one.protocol.value, "target": one.target, "number": one.number}
+            for one in instance.local_ports
+        ],
+        "address4": str(instance.subnet.address4),
+        "address6": str(instance.subnet.address6),
+    }
+
+
+def _iso(container: Container | None) -> str | None:
+    return container.started.isoformat() if container and container.started else None
+
+
+def _shares(route: Route) -> list[Json]:
+    return [{"version": str(share.version), "weight": share.weight} for share in route.split.shares]
+
+
+def _entry(context: Context, entry: Entry) -> Json:
+    return {
+        "id": entry.id,
+        "at": entry.at.isoformat(),
+        "finished": entry.finished.isoformat() if entry.finished else None,
+        "verb": entry.verb,
+        "service": entry.service,
+        "from": entry.before,
+        "to": entry.after,
+        "actor": entry.actor.name,
+        "uid": entry.actor.uid,
+        "message": entry.message,
+        "outcome": entry.outcome.value,
+        "detail": entry.detail,
+        "steps": [list(step) for step in context.journal.steps(entry.id)],
+    }
+
+
+def _must_know(context: Context, service: str) -> None:
+    known = context.known()
+    if service not in known:
+        raise NotFound(
+            f"There is no service {service!r} on this host.",
+            hint=nearest(service, list(known)),
+        )

@@ -1,0 +1,159 @@
+"""Holding the host to what is wanted: after a start, a crash, a flush, an engine's restart."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+from alongside.daemon import trees
+from alongside.daemon.context import Context
+from alongside.daemon.projects import instance_project
+from alongside.domain.errors import AlongsideError
+from alongside.domain.history import Outcome
+from alongside.domain.instance import Instance
+from alongside.domain.version import Version
+from alongside.engine.protocol import LABEL_SERVICE, LABEL_VERSION
+
+TICK = 30.0  # seconds between two looks where nothing was heard
+RETRY = 1.0  # seconds between two tries to reach the engine
+
+_log = logging.getLogger(__name__)
+
+
+class Reconciler:
+    def __init__(self, context: Context, kernel_changes: AsyncIterator[None]) -> None:
+        self._context = context
+        self._kernel_changes = kernel_changes
+
+    def settle(self) -> None:
+        """Before anything else at start: what a crash left half-way is decided from the journal.
+
+        The intent is written before the kernel is touched, so an operation that has changed the
+        routes wanted goes forward, and any other has switched nothing.
+        """
+        journal = self._context.journal
+        for entry in journal.pending():
+            if entry.routed:
+                journal.end(entry.id, Outcome.DONE, "finished after a restart of the daemon")
+            else:
+                journal.end(entry.id, Outcome.INTERRUPTED, "the daemon ended; nothing was switched")
+        for leftover in self._context.paths.incoming.iterdir():
+            trees.discard(leftover)
+        released = {
+            self._context.paths.tree(release.repository, release.tree)
+            for release in self._context.releases.all()
+        }
+        for tree in (self._context.paths.root / "trees").glob("*/*"):
+            if tree not in released:
+                trees.discard(tree)
+
+    async def restore(self) -> None:
+        """Routes first: they need no engine."""
+        await self._commit()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_kernel())
+            tasks.create_task(self._follow_engine())
+            tasks.create_task(self._tick())
+
+    async def _follow_kernel(self) -> None:
+        async for _ in self._kernel_changes:
+            await self._check_table()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK)
+            await self._check_table()
+
+    async def _check_table(self) -> None:
+        """Somebody changed nftables: is our table still what it was?"""
+        context = self._context
+        try:
+            async with context.switching:
+                if await context.router.intact():
+                    context.problems.pop("table", None)
+                    return
+                _log.warning("the table inet alongside was changed by somebody else; put back")
+                await context.router.apply(context.wanted())
+            await context.router.clean_udp(context.wanted())
+        except AlongsideError as error:
+            context.problems["table"] = error.message
+            _log.error("the table could not be put back: %s", error.message)
+
+    async def _follow_engine(self) -> None:
+        while True:
+            try:
+                await self._meet_engine()
+                self._context.problems.pop("engine", None)
+                async for event in self._context.engine.events():
+                    if event.kind == "network" and event.action in ("create", "destroy"):
+                        await self._refresh_bridges()
+            except AlongsideError as error:
+                if "engine" not in self._context.problems:
+                    _log.warning("the engine does not answer: %s", error.message)
+                self._context.problems["engine"] = error.message
+            await asyncio.sleep(RETRY)
+
+    async def _meet_engine(self) -> None:
+        """The engine is there, for the first time or again."""
+        await self._refresh_bridges()
+        await self._untag_unreleased()
+        instances = self._context.instances
+        routed = {
+            (route.service, version)
+            for route in self._context.routes.all()
+            for version in route.split.versions
+        }
+        wanted = [one for one in instances.all() if instances.wanted(one) == "running"]
+        wanted.sort(key=lambda one: (one.service, one.version) not in routed)
+        for instance in wanted:
+            await self._start(instance)
+
+    async def _start(self, instance: Instance) -> None:
+        """Start what is wanted and does not run; one that fails hides no other."""
+        context = self._context
+        about = f"start {instance.name}"
+        release = context.releases.get(instance.service, instance.version)
+        if release is None:
+            return
+        try:
+            async with context.locks[release.reference]:
+                container = await context.engine.container(instance.name)
+                if container is None or not container.running:
+                    _log.info("starting %s, which is wanted and does not run", instance.name)
+                    project = await instance_project(context, release, instance)
+                    await context.compose.up(project, [release.service])
+            context.problems.pop(about, None)
+        except AlongsideError as error:
+            context.problems[about] = f"{instance.name} could not be started: {error.message}"
+            _log.error("%s", context.problems[about])
+
+    async def _refresh_bridges(self) -> None:
+        found = await self._context.engine.networks()
+        bridges = frozenset(network.bridge for network in found if network.bridge)
+        if bridges != self._context.bridges:
+            self._context.bridges = bridges
+            await self._commit()
+
+    async def _untag_unreleased(self) -> None:
+        """An image that was built and whose release was never recorded: the daemon died between.
+        Its name is taken off; a build of that tag starts anew."""
+        context = self._context
+        if context.locks["builds"].locked():
+            return
+        for image in await context.engine.images():
+            service, version = image.labels[LABEL_SERVICE], image.labels.get(LABEL_VERSION, "")
+            if context.releases.get(service, Version(version)) is None:
+                for tag in image.tags:
+                    if tag.endswith(f":{version}"):
+                        _log.info("untagging %s: it was built, but never released", tag)
+                        await context.engine.untag(tag)
+
+    async def _commit(self) -> None:
+        context = self._context
+        async with context.switching:
+            await context.router.apply(context.wanted())
+        await context.router.clean_udp(context.wanted())

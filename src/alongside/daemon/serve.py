@@ -1,0 +1,143 @@
+"""`alongside daemon`: put the parts together, restore, serve, and stop without a trace of harm."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import secrets
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Any, TextIO
+
+import uvicorn
+
+from alongside.daemon.api import create
+from alongside.daemon.context import Context
+from alongside.daemon.operations import Operations
+from alongside.daemon.paths import StatePaths
+from alongside.daemon.peers import PeerProtocol, bind
+from alongside.daemon.reconciler import Reconciler
+from alongside.domain.errors import Conflict, InvalidInput, MissingRequirement
+from alongside.engine.compose import DockerCompose
+from alongside.engine.docker import DockerEngine
+from alongside.host.addresses import check_pool
+from alongside.host.requirements import check
+from alongside.plan.observed import Pool
+from alongside.router.nft import NftRouter
+from alongside.router.watch import changes
+from alongside.store.database import Database
+
+_log = logging.getLogger("alongside")
+
+
+def run(state_dir: Path, socket: Path, pool: str, local_ports: str) -> None:
+    """Serve until SIGTERM or SIGINT. Raises MissingRequirement with all that is missing,
+    Conflict where another daemon has the state folder or the socket, InvalidInput."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
+    asyncio.run(_main(StatePaths(state_dir.resolve()), socket, pool, local_ports))
+
+
+async def _main(paths: StatePaths, socket: Path, pool: str, local_ports: str) -> None:
+    paths.make()
+    lock = _lock(paths)
+    try:
+        docker_host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+        engine, compose = DockerEngine(docker_host), DockerCompose(docker_host)
+        missing = await check()
+        if missing:
+            raise MissingRequirement(
+                "This host lacks what alongside needs: "
+                + "; ".join(one.what for one in missing)
+                + ".",
+                hint=" ".join(one.remedy for one in missing),
+            )
+        database = Database(paths.database)
+        context = Context(
+            paths=paths,
+            pool=await _pool(database, pool, local_ports),
+            database=database,
+            engine=engine,
+            compose=compose,
+            router=NftRouter(),
+            socket=str(socket),
+        )
+        await _serve(context, socket)
+    finally:
+        lock.close()
+
+
+async def _serve(context: Context, socket: Path) -> None:
+    operations = Operations()
+    reconciler = Reconciler(context, changes())
+    reconciler.settle()
+    await reconciler.restore()
+    listener = bind(socket)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create(context, operations),
+            http=PeerProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=2,
+        )
+    )
+    async with _background(reconciler.run()):
+        _log.info("listening on %s, state in %s", socket, context.paths.root)
+        await server.serve(sockets=[listener])
+    # The table stays: traffic flows while the daemon is down.
+    await operations.cancel()
+    for task in context.background:
+        task.cancel()
+    await context.engine.close()
+    context.database.close()
+    socket.unlink(missing_ok=True)
+
+
+@asynccontextmanager
+async def _background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def _lock(paths: StatePaths) -> TextIO:
+    file = paths.lock.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Conflict(
+            f"Another daemon uses the state folder {paths.root}.",
+            hint="One daemon a state folder; stop that one first.",
+        ) from None
+    return file
+
+
+async def _pool(database: Database, pool: str, local_ports: str) -> Pool:
+    """The pool; its IPv6 half is a ULA prefix of this host's own, made once (RFC 4193)."""
+    try:
+        ipv4 = IPv4Network(pool)
+        first, last = (int(number) for number in local_ports.split("-"))
+    except ValueError:
+        raise InvalidInput(
+            f"--pool {pool} and --local-ports {local_ports} cannot be meant.",
+            hint="For example: --pool 10.213.0.0/16 --local-ports 20000-29999",
+        ) from None
+    if not 1 <= first < last <= 65535:
+        raise InvalidInput(f"--local-ports {local_ports} is not a range of port numbers.")
+    if ipv4.prefixlen > 24:
+        raise InvalidInput(f"--pool {pool} is too small.", hint="A /24 holds 16 instances.")
+    prefix = f"fd{secrets.token_hex(5)}"
+    ula = database.setting("ula", f"{prefix[:4]}:{prefix[4:8]}:{prefix[8:]}::/48")
+    await check_pool(ipv4)
+    return Pool(ipv4, IPv6Network(ula), range(first, last + 1))

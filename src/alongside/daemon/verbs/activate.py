@@ -1,0 +1,73 @@
+"""`activate`, `deactivate` and `rollback`: which version the ports reach."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from alongside.daemon.context import Context
+from alongside.daemon.operations import Emit
+from alongside.daemon.verbs.change import (
+    Asked,
+    Result,
+    carry_out,
+    one_version,
+    ports_text,
+    releases_of,
+)
+from alongside.domain.errors import NotFound
+from alongside.domain.nearest import nearest
+from alongside.domain.reference import parse_reference
+from alongside.plan.activate import plan_activate, plan_deactivate
+from alongside.plan.rollback import plan_rollback, rollback_target
+from alongside.plan.steps import Plan
+
+
+async def activate(
+    context: Context, reference: str, asked: Asked, emit: Emit, *, take: bool
+) -> Result:
+    service, version = one_version(context, reference)
+    releases = releases_of(context, service, version)
+    ports = [publish.port for release in releases for publish in release.spec.ports]
+    async with context.locks[f"{service}@{version}"]:
+        observed = await context.observe(service, releases, ports=ports)
+        plan = plan_activate(service, version, observed, take=take)
+        return await carry_out(context, plan, asked, emit, lambda: _now_reach(plan))
+
+
+async def deactivate(context: Context, reference: str, asked: Asked, emit: Emit) -> Result:
+    service, version = _known_service(context, reference), None
+    if parse_reference(reference).selector or service is None:
+        service, version = one_version(context, reference)
+    observed = await context.observe(service)
+    plan = plan_deactivate(service, version, observed)
+    had = [route.port for route in observed.routes_of(service)]
+
+    def summary() -> Sequence[str]:
+        return [f"{ports_text(had)} reach no version of {service} now (before: {plan.before})."]
+
+    return await carry_out(context, plan, asked, emit, summary)
+
+
+async def rollback(context: Context, reference: str, asked: Asked, emit: Emit) -> Result:
+    service = _known_service(context, reference)
+    if service is None:
+        raise NotFound(
+            f"There is no service {reference!r} to roll back.",
+            hint=nearest(reference, list(context.known())),
+        )
+    target = rollback_target(service, await context.observe(service))
+    async with context.locks[f"{service}@{target}"]:
+        observed = await context.observe(service, releases_of(context, service, target))
+        plan = plan_rollback(service, target, observed)
+        return await carry_out(context, plan, asked, emit, lambda: _now_reach(plan))
+
+
+def _known_service(context: Context, reference: str) -> str | None:
+    return reference if reference in context.known() else None
+
+
+def _now_reach(plan: Plan) -> Sequence[str]:
+    ports = [route.port for route in plan.routes or ()]
+    verb = "now reach" if len(ports) > 1 else "now reaches"
+    before = f" (before: {plan.before})" if plan.before else ""
+    return [f"{ports_text(ports)} {verb} {plan.service}@{plan.after}{before}."]

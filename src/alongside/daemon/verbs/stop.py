@@ -1,0 +1,36 @@
+"""`stop` and `rm`: a version that nobody is sent to."""
+
+from __future__ import annotations
+
+from alongside.daemon.context import Context
+from alongside.daemon.operations import Emit
+from alongside.daemon.verbs.change import Asked, Result, carry_out, one_version, releases_of
+from alongside.plan.stop import plan_rm, plan_stop
+
+
+async def stop(context: Context, reference: str, asked: Asked, emit: Emit) -> Result:
+    service, version = one_version(context, reference)
+    async with context.locks[f"{service}@{version}"]:
+        observed = await context.observe(service, releases_of(context, service, version))
+        plan = plan_stop(service, version, observed)
+        return await carry_out(
+            context, plan, asked, emit, lambda: [f"{service}@{version} is stopped."]
+        )
+
+
+async def rm(
+    context: Context, reference: str, asked: Asked, emit: Emit, *, force: bool, volumes: bool
+) -> Result:
+    service, version = one_version(context, reference)
+    async with context.locks[f"{service}@{version}"]:
+        observed = await context.observe(service, releases_of(context, service, version))
+        plan = plan_rm(service, version, observed, force=force, volumes=volumes)
+        return await carry_out(
+            context,
+            plan,
+            asked,
+            emit,
+            lambda: [
+                f"The instance of {service}@{version} is removed; its release and image are kept."
+            ],
+        )

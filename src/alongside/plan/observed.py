@@ -1,0 +1,92 @@
+"""What a plan looks at: one consistent picture of the host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+
+from alongside.domain.errors import Conflict, NotFound
+from alongside.domain.instance import Instance
+from alongside.domain.port import Port, Protocol
+from alongside.domain.release import Release
+from alongside.domain.route import Route
+from alongside.domain.version import Version
+from alongside.engine.protocol import Container
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Where instances get their subnets and local ports from."""
+
+    ipv4: IPv4Network
+    ipv6: IPv6Network
+    local_ports: range = range(20000, 30000)  # below Linux's ephemeral ports (32768)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A program, or a container that is not ours, that has a public port already."""
+
+    port: Port
+    program: str  # nginx (pid 812), container web-1 of the Compose project shop
+    wanted: Port  # the port that it stands in the way of
+
+
+@dataclass(frozen=True)
+class Observed:
+    pool: Pool
+    releases: Sequence[Release] = ()
+    instances: Sequence[Instance] = ()
+    containers: Mapping[str, Container] = field(default_factory=dict)  # by name
+    image_ids: Mapping[str, str] = field(default_factory=dict)  # image reference -> ID, now
+    routes: Sequence[Route] = ()
+    trail: Sequence[Version] = ()  # of the service that the plan is about
+    bad: frozenset[Version] = frozenset()
+    holders: Sequence[Holder] = ()
+    busy_ports: frozenset[tuple[Protocol, int]] = frozenset()  # listened on, for local ports
+
+    def release(self, service: str, version: Version) -> Release:
+        for release in self.releases:
+            if (release.service, release.version) == (service, version):
+                return release
+        raise NotFound(
+            f"There is no release {service}@{version}.",
+            hint=f"`alongside releases {service}` lists what there is.",
+        )
+
+    def instance(self, service: str, version: Version) -> Instance | None:
+        for instance in self.instances:
+            if (instance.service, instance.version, instance.ordinal) == (service, version, 1):
+                return instance
+        return None
+
+    def container(self, instance: Instance) -> Container | None:
+        return self.containers.get(instance.name)
+
+    def routes_of(self, service: str) -> tuple[Route, ...]:
+        return tuple(route for route in self.routes if route.service == service)
+
+    def routed(self, service: str) -> tuple[Version, ...]:
+        """The versions that the service's ports reach, each once."""
+        return tuple(
+            dict.fromkeys(
+                version for route in self.routes_of(service) for version in route.split.versions
+            )
+        )
+
+    def check_image(self, release: Release) -> None:
+        """Rule 1: an image whose ID no longer matches its release is refused."""
+        now = self.image_ids.get(release.image)
+        if now is None and release.image_id not in self.image_ids.values():
+            raise Conflict(
+                f"The image of {release.reference} ({release.image}) is gone from the engine.",
+                hint="A release never changes, so it is not built again under the same name: "
+                "tag the commit anew with another version.",
+            )
+        if now is not None and now != release.image_id:
+            raise Conflict(
+                f"{release.image} is not the image that was released as {release.reference}: "
+                f"it is {now[:19]} now, and was {release.image_id[:19]}.",
+                hint=f"Put the old name back: docker tag {release.image_id} {release.image}",
+            )

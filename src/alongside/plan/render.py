@@ -1,0 +1,65 @@
+"""A plan in words, for people."""
+
+from __future__ import annotations
+
+from alongside.plan.steps import (
+    Allocate,
+    AwaitReady,
+    CleanUdp,
+    Forget,
+    Plan,
+    RecordRoutes,
+    Remove,
+    Start,
+    StartShared,
+    Step,
+    Stop,
+    Switch,
+)
+
+
+def describe(step: Step) -> str:  # noqa: PLR0911 - a table, a line a step
+    """One step as one line."""
+    match step:
+        case Allocate(instance):
+            ports = ", ".join(
+                f"127.0.0.1:{local.number} for {local.target}/{local.protocol}"
+                for local in instance.local_ports
+            )
+            return f"give {instance.name} {instance.subnet.address4}" + (
+                f", {ports}" if ports else ""
+            )
+        case StartShared(release, services):
+            return f"start what versions of {release.repository} share: {', '.join(services)}"
+        case Start(_, instance):
+            return f"start {instance.name}"
+        case AwaitReady(release, instance):
+            return f"wait until {instance.name} is ready ({release.spec.ready.kind})"
+        case RecordRoutes(service, routes, _):
+            if not routes:
+                return f"take its ports from {service}"
+            return "; ".join(
+                f"route {route.port} to "
+                + ", ".join(
+                    f"{service}@{share.version}"
+                    + (f" ({share.weight})" if len(route.split.shares) > 1 else "")
+                    for share in route.split.shares
+                )
+                for route in routes
+            )
+        case Switch():
+            return "commit to the kernel, as one transaction"
+        case CleanUdp():
+            return "move the UDP flows"
+        case Stop(instance):
+            return f"stop {instance.name}"
+        case Remove(_, instance, volumes):
+            return f"remove {instance.name}" + (" and its volumes" if volumes else "")
+        case Forget(instance):
+            return f"give back {instance.subnet.ipv4} and the local ports of {instance.name}"
+
+
+def lines(plan: Plan) -> list[str]:
+    if not plan.steps:
+        return [plan.reason, *plan.notes]
+    return [*(f"{n}. {describe(step)}" for n, step in enumerate(plan.steps, 1)), *plan.notes]

@@ -1,0 +1,130 @@
+"""The steps that plans are made of. Each is idempotent, and a fault point of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from alongside.domain.instance import Instance
+from alongside.domain.release import Release
+from alongside.domain.route import Route
+
+
+@dataclass(frozen=True, slots=True)
+class Allocate:
+    """Keep the instance's addresses and local ports, and close them to outsiders."""
+
+    name: ClassVar[str] = "allocate"
+    instance: Instance
+
+
+@dataclass(frozen=True, slots=True)
+class StartShared:
+    """Start the services that all versions of the repository share."""
+
+    name: ClassVar[str] = "start-shared"
+    release: Release
+    services: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Create what is missing of the instance and start it."""
+
+    name: ClassVar[str] = "start"
+    release: Release
+    instance: Instance
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitReady:
+    """Ask the instance until it answers as it should. `undo`: stop it again if it does not."""
+
+    name: ClassVar[str] = "await-ready"
+    release: Release
+    instance: Instance
+    undo: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRoutes:
+    """Write the intent down: from here on a crash ends in the new state."""
+
+    name: ClassVar[str] = "record-routes"
+    service: str
+    routes: tuple[Route, ...]
+    seen: tuple[Route, ...]  # the service's routes when the plan was made
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """One kernel transaction: the ports reach what the routes say."""
+
+    name: ClassVar[str] = "switch"
+
+
+@dataclass(frozen=True, slots=True)
+class CleanUdp:
+    """Delete the UDP flows' entries that no route explains, so that they move."""
+
+    name: ClassVar[str] = "clean-udp"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    name: ClassVar[str] = "stop"
+    instance: Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Remove the container, its private dependencies and its network."""
+
+    name: ClassVar[str] = "remove"
+    release: Release
+    instance: Instance
+    volumes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Give the instance's addresses and local ports back."""
+
+    name: ClassVar[str] = "forget"
+    instance: Instance
+
+
+Step = (
+    Allocate
+    | StartShared
+    | Start
+    | AwaitReady
+    | RecordRoutes
+    | Switch
+    | CleanUdp
+    | Stop
+    | Remove
+    | Forget
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a verb would do. No steps: nothing, and `reason` says why."""
+
+    verb: str
+    service: str
+    before: str  # the version that has the ports, "" for none
+    after: str  # the version that the verb is about
+    steps: Sequence[Step] = ()
+    reason: str = ""
+    notes: Sequence[str] = ()  # what a person should know about it
+
+    @property
+    def routes(self) -> tuple[Route, ...] | None:
+        """The routes that the service will have, None where the plan leaves them alone."""
+        for step in self.steps:
+            if isinstance(step, RecordRoutes):
+                return step.routes
+        return None

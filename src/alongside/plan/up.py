@@ -1,0 +1,49 @@
+"""Bringing a version up beside the others."""
+
+from __future__ import annotations
+
+from alongside.domain.errors import Conflict
+from alongside.domain.instance import Instance
+from alongside.domain.release import Release
+from alongside.domain.service import Sharing
+from alongside.domain.version import Version
+from alongside.plan.addresses import allocate
+from alongside.plan.observed import Observed
+from alongside.plan.steps import Allocate, AwaitReady, Plan, Start, StartShared, Step
+
+
+def plan_up(service: str, version: Version, observed: Observed) -> Plan:
+    release = observed.release(service, version)
+    _, steps = running(release, observed)
+    return Plan("up", service, before="", after=str(version), steps=steps)
+
+
+def running(release: Release, observed: Observed) -> tuple[Instance, list[Step]]:
+    """The release's instance, and the steps after which it runs and is ready.
+
+    Raises Conflict where its image is gone or another.
+    """
+    steps: list[Step] = []
+    instance = observed.instance(release.service, release.version)
+    if instance is None:
+        instance = allocate(release, observed)
+        steps.append(Allocate(instance))
+    container = observed.container(instance)
+    runs = container is not None and container.running
+    if container is not None and container.image_id != release.image_id:
+        raise Conflict(
+            f"The container {instance.name} is not made from the image of {release.reference}.",
+            hint=f"Somebody made it anew. Remove it: docker rm -f {instance.name}",
+        )
+    if not runs:
+        observed.check_image(release)
+        shared = tuple(
+            dependency.name
+            for dependency in release.spec.depends
+            if dependency.sharing is Sharing.SHARED
+        )
+        if shared:
+            steps.append(StartShared(release, shared))
+        steps.append(Start(release, instance))
+    steps.append(AwaitReady(release, instance, undo=not runs))
+    return instance, steps
