@@ -6,6 +6,7 @@ import sqlite3
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
+from alongside.domain.errors import Conflict
 from alongside.domain.instance import Instance, LocalPort, Subnet
 from alongside.domain.port import Protocol
 from alongside.domain.version import Version
@@ -52,6 +53,15 @@ class Instances:
         """
         if self.get(instance.service, instance.version, instance.ordinal) == instance:
             return
+        try:
+            self._insert(instance)
+        except sqlite3.IntegrityError as error:
+            raise Conflict(
+                f"The addresses planned for {instance.name} were given to another a moment ago.",
+                hint="Say it again.",
+            ) from error
+
+    def _insert(self, instance: Instance) -> None:
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO instances VALUES (?, ?, ?, ?, ?, ?, 'running')",

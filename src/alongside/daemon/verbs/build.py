@@ -101,9 +101,8 @@ async def _build(
             trees.keep(unpacked, tree)
         relative = compose_file.relative_to(unpacked)
         for service, version in todo:
-            release = await _release(
-                context, source, tree / relative, service, version, asked, emit
-            )
+            job = _Job(source, tree / relative, service, version)
+            release = await _release(context, job, asked, emit)
             result["summary"].append(
                 f"{release.reference} is released: {release.image}, {release.image_id[:19]}, "
                 f"from commit {release.commit[:12]}."

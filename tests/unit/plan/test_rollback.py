@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from examples import world
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alongside.domain.errors import Conflict
+from alongside.domain.history import Actor, Entry, Outcome, known_good, trail
+from alongside.domain.version import Version
+from alongside.plan.rollback import plan_rollback, rollback_target
+
+
+def entry(number: int, verb: str, after: str, *, routed: bool = True) -> Entry:
+    return Entry(
+        id=number,
+        verb=verb,
+        service="dns",
+        at=datetime(2026, 1, 1, tzinfo=UTC),
+        actor=Actor(0, "root"),
+        before="",
+        after=after,
+        message="",
+        outcome=Outcome.DONE,
+        detail="",
+        routed=routed,
+    )
+
+
+def walked(*steps: str) -> list[str]:
+    """`a 1.0` is an activation, `r 1.0` a rollback to it, `d` a deactivation."""
+    verbs = {"a": "activate", "r": "rollback", "d": "deactivate"}
+    entries = [
+        entry(number, verbs[step[0]], step[2:]) for number, step in enumerate(steps, start=1)
+    ]
+    return [str(version) for version in trail(entries)]
+
+
+def test_a_rollback_goes_to_the_version_before() -> None:
+    observed = world(
+        "dns@1.0.0", "dns@1.1.0", running=("dns@1.0.0", "dns@1.1.0"), routed="dns@1.1.0"
+    )
+    observed = replace(observed, trail=[Version("1.0.0"), Version("1.1.0")])
+    target = rollback_target("dns", observed)
+    plan = plan_rollback("dns", target, observed)
+    assert (plan.verb, plan.before, plan.after) == ("rollback", "1.1.0", "1.0.0")
+
+
+def test_a_second_rollback_goes_one_further_back() -> None:
+    assert walked("a 1", "a 2", "a 3", "r 2") == ["1", "2"]
+    assert walked("a 1", "a 2", "a 3", "r 2", "r 1") == ["1"]
+
+
+def test_what_was_rolled_back_from_is_not_gone_back_to() -> None:
+    steps = walked("a 1", "a 2", "r 1", "a 3")
+    assert steps == ["1", "3"]
+    assert known_good([Version(one) for one in steps], Version("3"), set()) == Version("1")
+
+
+def test_a_bad_version_is_passed_over() -> None:
+    versions = [Version("1"), Version("2"), Version("3")]
+    assert known_good(versions, Version("3"), {Version("2")}) == Version("1")
+
+
+def test_after_a_deactivation_the_last_one_gets_the_ports_back() -> None:
+    versions = [Version(one) for one in walked("a 1", "a 2", "d ")]
+    assert known_good(versions, None, set()) == Version("2")
+
+
+def test_nothing_to_go_back_to_is_said() -> None:
+    observed = world("dns@1.0.0", running=("dns@1.0.0",), routed="dns@1.0.0")
+    with pytest.raises(Conflict, match=r"dns@1\.0\.0 is the first that had its ports"):
+        rollback_target("dns", replace(observed, trail=[Version("1.0.0")]))
+
+
+def test_a_failed_activation_leaves_no_trace_in_the_trail() -> None:
+    assert trail([entry(1, "activate", "1"), entry(2, "activate", "2", routed=False)]) == [
+        Version("1")
+    ]
+
+
+@given(st.lists(st.sampled_from("123456"), min_size=1, max_size=12))
+def test_rollbacks_walk_back_to_the_first_and_then_stop(activations: list[str]) -> None:
+    entries = [entry(n, "activate", version) for n, version in enumerate(activations)]
+    for _ in range(len(activations)):
+        steps = trail(entries)
+        target = known_good(steps, steps[-1], set())
+        if target is None:
+            break
+        entries.append(entry(len(entries), "rollback", str(target)))
+        assert len(trail(entries)) < len(steps), "a rollback never goes in circles"
+    assert trail(entries) == [Version(activations[0])]
