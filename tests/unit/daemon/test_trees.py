@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from alongside.daemon import trees
+from alongside.domain.errors import InvalidInput
+
+
+def archive(path: Path, *members: tuple[tarfile.TarInfo, bytes]) -> Path:
+    with tarfile.open(path, "w") as tar:
+        for info, content in members:
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+def file(name: str, content: bytes = b"x", mode: int = 0o644) -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(name)
+    info.mode = mode
+    return info, content
+
+
+def symlink(name: str, target: str) -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = tarfile.SYMTYPE, target
+    return info, b""
+
+
+async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+
+
+async def test_a_tree_arrives_whole_with_modes_and_links(tmp_path: Path) -> None:
+    tar = archive(
+        tmp_path / "in.tar",
+        file("compose.yaml", b"services: {}"),
+        file("bin/run", b"#!/bin/sh", 0o755),
+        symlink("run", "bin/run"),
+    )
+    spooled = await trees.spool(chunks(tar.read_bytes()), tmp_path)
+    folder = await trees.unpack(spooled, tmp_path)
+    assert (folder / "compose.yaml").read_bytes() == b"services: {}"
+    assert os.access(folder / "run", os.X_OK)
+    assert (folder / "run").is_symlink()
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        file("../escaped"),
+        file("/absolute/../../escaped"),
+        symlink("out", "/etc/passwd"),
+        symlink("out", "../../outside"),
+    ],
+)
+async def test_what_leaves_the_tree_is_refused(
+    tmp_path: Path, member: tuple[tarfile.TarInfo, bytes]
+) -> None:
+    incoming = tmp_path / "state" / "incoming"
+    incoming.mkdir(parents=True)
+    tar = archive(tmp_path / "in.tar", member)
+    with pytest.raises(InvalidInput, match="cannot be unpacked safely"):
+        await trees.unpack(tar, incoming)
+    assert not (tmp_path / "state" / "escaped").exists()
+    assert not (incoming / "escaped").exists()
+
+
+async def test_a_tree_past_the_bounds_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trees, "MAX_BYTES", 10)
+    with pytest.raises(InvalidInput, match="larger than"):
+        await trees.spool(chunks(b"12345678", b"90abc"), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InvalidInput, match="larger than"):
+        await trees.unpack(archive(tmp_path / "in.tar", file("large", b"x" * 11)), tmp_path)
+
+
+def test_linked_files_are_links_into_the_shared_folder(tmp_path: Path) -> None:
+    tree, shared = tmp_path / "tree", tmp_path / "shared"
+    tree.mkdir()
+    shared.mkdir()
+    (shared / ".env").write_text("SECRET=1")
+    trees.link(tree, [".env"], shared)
+    assert (tree / ".env").read_text() == "SECRET=1"
+    (shared / ".env").write_text("SECRET=2")
+    assert (tree / ".env").read_text() == "SECRET=2"
+
+
+def test_a_linked_file_that_nobody_gave_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"names \.env, which nobody has given") as caught:
+        trees.link(tmp_path, [".env"], tmp_path / "shared")
+    assert str(tmp_path / "shared" / ".env") in caught.value.hint
+
+
+def test_a_linked_file_that_the_tag_has_itself_is_refused(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    for folder in (tmp_path, shared):
+        (folder / ".env").write_text("x")
+    with pytest.raises(InvalidInput, match="the tag's tree has that file itself"):
+        trees.link(tmp_path, [".env"], shared)
+
+
+def test_a_kept_tree_is_read_only_and_can_be_discarded(tmp_path: Path) -> None:
+    folder = tmp_path / "incoming" / "x"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "file").write_text("x")
+    tree = tmp_path / "trees" / "app" / "abc"
+    trees.keep(folder, tree)
+    assert not folder.exists()
+    assert (tree / "sub" / "file").stat().st_mode & 0o222 == 0
+    trees.discard(tree)
+    assert not tree.exists()
+
+
+def test_keeping_the_same_tree_twice_keeps_the_first(tmp_path: Path) -> None:
+    tree = tmp_path / "trees" / "abc"
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "file").write_text(name)
+        trees.keep(folder, tree)
+        assert not folder.exists()
+    assert (tree / "file").read_text() == "one"
