@@ -1,0 +1,1 @@
+"""The compose file: from what a person wrote to services, and to the overrides they run with."""

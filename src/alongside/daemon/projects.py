@@ -29,9 +29,8 @@ async def shared_project(context: Context, release: Release) -> Project:
     """The project of what all versions of the repository share."""
     name = shared_name(release.repository)
     base = _base(context, release, name)
-    model = await context.compose.config(base)
     path = context.paths.project(name) / "override.yaml"
-    _write(path, shared_override(release, model))
+    _write(path, shared_override(release))
     return _with(base, path)
 
 

@@ -71,8 +71,13 @@ class Instance:
 
     @property
     def network(self) -> str:
-        """The name of its own Docker network."""
-        return f"{self.project}_default"
+        """The name of its own Docker network.
+
+        A container on several networks has its default route on the one whose name comes first
+        in the alphabet (libnetwork, where no priority is given), and only its address there can
+        be a target: the digit keeps ours before every other.
+        """
+        return f"0-{self.project}"
 
     def _digest(self, length: int) -> str:
         return digest(self.service, str(self.version), self.ordinal, length)

@@ -37,9 +37,7 @@ def parse_reference(text: str) -> Reference:
     return Reference(service, selector.strip())
 
 
-def resolve(
-    reference: Reference, known: Mapping[str, Sequence[Dated]]
-) -> tuple[str, Version]:
+def resolve(reference: Reference, known: Mapping[str, Sequence[Dated]]) -> tuple[str, Version]:
     """The one version that is meant. An exact name wins over reading it as a range.
 
     Raises NotFound with the nearest names, InvalidInput where it can mean two, or none.
@@ -54,9 +52,7 @@ def resolve(
     ]
     if len(by_container) > 1:
         names = " and ".join(f"{service}@{version}" for service, version in by_container)
-        raise InvalidInput(
-            f"{reference.service} can mean {names}.", hint="Write it with the @."
-        )
+        raise InvalidInput(f"{reference.service} can mean {names}.", hint="Write it with the @.")
     if by_container:
         return by_container[0]
     if reference.service in known:
