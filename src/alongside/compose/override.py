@@ -45,7 +45,7 @@ def _represent_override(dumper: yaml.SafeDumper, override: _Override) -> yaml.No
 
 
 def _represent_reset(dumper: yaml.SafeDumper, _: _Reset) -> yaml.Node:
-    return dumper.represent_scalar("!reset", "null")
+    return dumper.represent_scalar("!reset", "null", style="")
 
 
 _Dumper.add_representer(_Override, _represent_override)

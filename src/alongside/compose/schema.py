@@ -20,14 +20,14 @@ class _Settings(BaseModel):
 class ReadySettings(_Settings):
     """`ready:`. One of `tcp`, `http`, `dns`; or the words `health` and `running`."""
 
-    tcp: int | None = Field(None, ge=1, le=65535)
-    http: str | None = Field(None, pattern=r"^/")
-    dns: str | None = Field(None, min_length=1)
-    port: int | None = Field(None, ge=1, le=65535)
-    status: int = Field(200, ge=100, le=599)
+    tcp: int | None = Field(default=None, ge=1, le=65535)
+    http: str | None = Field(default=None, pattern=r"^/")
+    dns: str | None = Field(default=None, min_length=1)
+    port: int | None = Field(default=None, ge=1, le=65535)
+    status: int = Field(default=200, ge=100, le=599)
     protocol: Literal["udp", "tcp"] = "udp"
-    timeout: float = Field(60.0, gt=0, le=3600)
-    interval: float = Field(0.2, ge=0.05, le=60)
+    timeout: float = Field(default=60.0, gt=0, le=3600)
+    interval: float = Field(default=0.2, ge=0.05, le=60)
     health: bool | None = None
     running: bool | None = None
 

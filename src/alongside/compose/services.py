@@ -69,7 +69,7 @@ def _service(name: str, raw: Model, model: Model) -> Service:
 
 
 def _check_supported(name: str, raw: Model, settings: ServiceSettings) -> None:
-    if settings.workload != Workload.SWITCHED:
+    if settings.workload != "switched":
         raise InvalidInput(
             f"{KEY}.workload of service {name} is {settings.workload}, which this version of "
             "alongside does not run yet.",
@@ -134,8 +134,12 @@ def _dependencies(name: str, model: Model) -> Iterator[Dependency]:
             continue
         seen.add(dependency)
         raw = services[dependency]
-        kind = ServiceSettings if raw.get("build") else DependencySettings
-        shared = read(kind, f"service {dependency}", raw.get(KEY)).shared
+        place = f"service {dependency}"
+        shared = (
+            read(ServiceSettings, place, raw.get(KEY)).shared
+            if raw.get("build")
+            else read(DependencySettings, place, raw.get(KEY)).shared
+        )
         if shared is None:
             raise InvalidInput(
                 f"{name} depends on {dependency}, and nothing says whether its versions share it.",

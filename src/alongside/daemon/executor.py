@@ -13,6 +13,7 @@ from alongside.daemon.operations import Emit
 from alongside.daemon.projects import instance_project, shared_project
 from alongside.domain.errors import AlongsideError, Conflict, NotReady, StepFailed
 from alongside.domain.history import Actor, Outcome
+from alongside.host.default_route import default_gateway
 from alongside.plan.activate import check_free
 from alongside.plan.render import describe
 from alongside.plan.steps import (
@@ -131,6 +132,13 @@ class Executor:
         container = await self._context.engine.container(step.instance.name)
         if container is None:
             raise StepFailed(f"Compose made no container {step.instance.name}.")
+        gateway = default_gateway(container.pid) if container.pid else None
+        if gateway not in (None, step.instance.subnet.gateway4):
+            raise StepFailed(
+                f"The default route of {step.instance.name} leads over {gateway}, another of its "
+                "networks, so answers to clients would not come back the way they came.",
+                hint="Take the other networks off the service, or make them `internal: true`.",
+            )
 
     async def _await_ready(self, step: AwaitReady) -> None:
         try:

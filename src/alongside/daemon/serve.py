@@ -48,7 +48,7 @@ async def _main(paths: StatePaths, socket: Path, pool: str, local_ports: str) ->
     try:
         docker_host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
         engine, compose = DockerEngine(docker_host), DockerCompose(docker_host)
-        missing = await check()
+        missing = await check(compose)
         if missing:
             raise MissingRequirement(
                 "This host lacks what alongside needs: "

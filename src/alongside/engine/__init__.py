@@ -1,0 +1,1 @@
+"""The container engine: its API, and Compose."""

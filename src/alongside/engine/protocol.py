@@ -50,6 +50,7 @@ class Container:
     labels: Mapping[str, str]
     ipv4: Mapping[str, IPv4Address] = field(default_factory=dict)  # by network name
     ipv6: Mapping[str, IPv6Address] = field(default_factory=dict)
+    health_output: str = ""  # what the last health check wrote
 
     @property
     def running(self) -> bool:
@@ -99,18 +100,34 @@ class Engine(Seam):
         """Every image that bears LABEL_SERVICE."""
         ...
 
-    async def untag(self, reference: str) -> None: ...
-    async def start(self, name: str) -> None: ...
-    async def stop(self, name: str, timeout: int = 10) -> None: ...
-    async def remove(self, name: str) -> None: ...
+    async def untag(self, reference: str) -> None:
+        """Take the name off; with its last name, and no container, the image goes too. Nothing
+        where there is no such name."""
+        ...
+
+    async def start(self, name: str) -> None:
+        """The container runs afterwards, paused or not before. Raises NotFound."""
+        ...
+
+    async def stop(self, name: str, timeout: int = 10) -> None:
+        """No container of that name runs afterwards; nothing where there is none. It has
+        `timeout` seconds until it is killed."""
+        ...
+
+    async def remove(self, name: str) -> None:
+        """No container of that name is there afterwards, running or not before; its anonymous
+        volumes go with it."""
+        ...
+
     async def published(self) -> list[Published]: ...
     async def networks(self) -> list[Network]: ...
     def logs(self, name: str, *, tail: int, follow: bool = False) -> AsyncIterator[str]:
-        """Lines without their line ends, standard output and error as they came."""
+        """Lines without their line ends, standard output and error as they came; `follow` until
+        the container ends. Raises NotFound where there is no such container."""
         ...
 
     def events(self) -> AsyncIterator[Event]:
-        """Ends, or raises Unavailable, when the engine goes away."""
+        """Events since the call itself. Ends, or raises Unavailable, when the engine goes away."""
         ...
 
     async def close(self) -> None: ...

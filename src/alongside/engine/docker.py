@@ -1,0 +1,261 @@
+"""The Engine protocol on a Docker engine, through its API."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from alongside.domain.errors import InvalidInput, NotFound, StepFailed, Unavailable
+from alongside.engine import wire
+from alongside.engine.logs import demultiplex, undivided
+from alongside.engine.protocol import (
+    LABEL_SERVICE,
+    Container,
+    EngineInfo,
+    Event,
+    Image,
+    Network,
+    Published,
+)
+
+if TYPE_CHECKING:
+    from aiodocker import Docker
+    from aiohttp import ClientTimeout
+
+T = TypeVar("T")
+
+# The newest API that this module's reading of the answers was checked against. An engine that
+# speaks a newer one is asked in this; an older one in its own (engine 20.10: 1.41).
+NEWEST_API = (1, 51)
+
+CONNECT = 5.0  # seconds
+ANSWER = 60.0  # seconds; an engine under load takes its time to start a container
+
+_OURS = {"label": [LABEL_SERVICE]}
+_CHUNK = 64 * 1024  # bytes
+_REFUSED_CONNECTION = 900  # aiodocker's own status: there was no answer
+
+
+class DockerEngine:
+    """An `Engine`. `host` is as in DOCKER_HOST: `unix:///var/run/docker.sock`.
+
+    Nothing is imported or connected before the first question: aiodocker takes 170 ms.
+    """
+
+    def __init__(self, host: str) -> None:
+        if not host.startswith(("unix://", "tcp://", "http://")):
+            raise InvalidInput(
+                f"{host!r} (DOCKER_HOST) is no engine that alongside can work with.",
+                hint="It must be an engine of this very host: unix:///var/run/docker.sock",
+            )
+        self.host = host
+        self._client: Docker | None = None
+        self._negotiated = False
+
+    async def info(self) -> EngineInfo:
+        found = await self._ask("say what it is", lambda docker: docker.system.info())
+        client = await self._connected()
+        return EngineInfo(
+            version=found["ServerVersion"],
+            api=client.api_version.removeprefix("v"),
+            operating_system=found["OperatingSystem"],
+            root=found["DockerRootDir"],
+        )
+
+    async def containers(self) -> list[Container]:
+        # Health, exit code and restarts are not in the list.
+        listed = await self._ask(
+            "list containers",
+            lambda docker: docker.containers.list(all=True, filters=wire.filters(_OURS)),
+        )
+        found = await asyncio.gather(*(self._inspect(one.id) for one in listed))
+        return [wire.container(one) for one in found if one is not None]
+
+    async def container(self, name: str) -> Container | None:
+        found = await self._named(name)
+        return None if found is None else wire.container(found)
+
+    async def image(self, reference: str) -> Image | None:
+        found = await self._find(
+            f"look at the image {reference}", lambda docker: docker.images.inspect(reference)
+        )
+        return None if found is None else wire.image(found)
+
+    async def images(self) -> list[Image]:
+        listed = await self._ask(
+            "list images", lambda docker: docker.images.list(filters=wire.filters(_OURS))
+        )
+        return [wire.listed_image(one) for one in listed]
+
+    async def untag(self, reference: str) -> None:
+        await self._find(f"untag {reference}", lambda docker: docker.images.delete(reference))
+
+    async def start(self, name: str) -> None:
+        found = await self._named(name)
+        if found is None:
+            raise NotFound(f"There is no container {name}, so it cannot be started.")
+        there, paused = found["Id"], found["State"]["Status"] == "paused"
+
+        async def start(docker: Docker) -> None:
+            container = docker.containers.container(there)
+            # The engine refuses to start a paused container.
+            await (container.unpause() if paused else container.start())
+
+        await self._ask(f"start the container {name}", start)
+
+    async def stop(self, name: str, timeout: int = 10) -> None:
+        found = await self._named(name)
+        if found is None:
+            return
+        there, patience = found["Id"], _client_timeout(ANSWER + timeout)
+        await self._find(
+            f"stop the container {name}",
+            lambda docker: docker.containers.container(there).stop(t=timeout, timeout=patience),
+        )
+
+    async def remove(self, name: str) -> None:
+        found = await self._named(name)
+        if found is None:
+            return
+        there = found["Id"]
+        await self._find(
+            f"remove the container {name}",
+            lambda docker: docker.containers.container(there).delete(force=True, v=True),
+        )
+
+    async def published(self) -> list[Published]:
+        listed = await self._ask("list containers", lambda docker: docker.containers.list())
+        return [port for one in listed for port in wire.published(one)]
+
+    async def networks(self) -> list[Network]:
+        listed = await self._ask("list networks", lambda docker: docker.networks.list())
+        return [wire.network(one) for one in listed]
+
+    async def logs(self, name: str, *, tail: int, follow: bool = False) -> AsyncIterator[str]:
+        found = await self._named(name)
+        if found is None:
+            raise NotFound(f"There is no container {name}, so it has no log.")
+        asked = {"stdout": "1", "stderr": "1", "tail": str(tail), "follow": str(int(follow))}
+        chunks = self._stream(f"read the log of {name}", f"containers/{found['Id']}/logs", asked)
+        # Only engines from 23 on say in the answer's type whether it is in frames.
+        lines = undivided(chunks) if found["Config"]["Tty"] else demultiplex(chunks)
+        async with aclosing(chunks), aclosing(lines):
+            async for line in lines:
+                yield line
+
+    def events(self) -> AsyncIterator[Event]:
+        """Events since the call itself, however late the first one is waited for."""
+        return self._events(since=time.time())
+
+    async def _events(self, since: float) -> AsyncIterator[Event]:
+        kinds = {"type": ["container", "image", "network"]}
+        asked = {"since": f"{since:.9f}", "filters": wire.filters(kinds)}
+        chunks = self._stream("send events", "events", asked)
+        lines = undivided(chunks)
+        async with aclosing(chunks), aclosing(lines):
+            async for line in lines:
+                yield wire.event(line)
+
+    async def close(self) -> None:
+        client, self._client, self._negotiated = self._client, None, False
+        if client is not None:
+            await client.close()
+
+    async def _named(self, name: str) -> dict[str, Any] | None:
+        """The container of exactly that name; the engine takes the beginning of an ID too."""
+        found = await self._inspect(name)
+        return found if found is not None and found["Name"] == f"/{name}" else None
+
+    async def _inspect(self, name: str) -> dict[str, Any] | None:
+        return await self._find(
+            f"look at the container {name}",
+            lambda docker: docker.containers.container(name).show(),
+        )
+
+    async def _find(self, what: str, call: Callable[[Docker], Awaitable[T]]) -> T | None:
+        """None is the API's 404 and nothing else."""
+        try:
+            return await self._ask(what, call)
+        except _Missing:
+            return None
+
+    async def _ask(self, what: str, call: Callable[[Docker], Awaitable[T]]) -> T:
+        from aiodocker import DockerError  # noqa: PLC0415 - 170 ms, for the daemon alone
+        from aiohttp import ClientError  # noqa: PLC0415
+
+        try:
+            return await call(await self._connected())
+        except DockerError as error:
+            if error.status == _REFUSED_CONNECTION:
+                raise self._unavailable(error.message) from error
+            kind = _Missing if error.status == 404 else StepFailed
+            raise kind(f"The engine did not {what}: {error.message.strip()}") from error
+        except TimeoutError as error:
+            raise self._unavailable(f"it did not {what} in {ANSWER:g} s") from error
+        except (ClientError, OSError) as error:
+            raise self._unavailable(str(error)) from error
+
+    async def _stream(
+        self, what: str, path: str, asked: dict[str, str]
+    ) -> AsyncGenerator[bytes, None]:
+        """The body of an answer as it comes. aiodocker's own streams leave the connection open
+        when their reader is cancelled, so this goes to its session directly."""
+        from aiohttp import ClientError  # noqa: PLC0415
+
+        client = await self._connected()
+        url = f"{client.docker_host}/{client.api_version}/{path}"
+        try:
+            async with client.session.get(url, params=asked, timeout=_client_timeout(None)) as got:
+                if got.status != 200:
+                    said = (await got.json()).get("message", "")
+                    raise StepFailed(f"The engine did not {what}: {said}")
+                async for chunk in got.content.iter_chunked(_CHUNK):
+                    yield chunk
+        except (ClientError, OSError) as error:
+            raise self._unavailable(str(error)) from error
+
+    async def _connected(self) -> Docker:
+        """The client, speaking the newest API that both sides know."""
+        from aiodocker import Docker  # noqa: PLC0415
+
+        if self._client is None:
+            self._client = Docker(url=self.host, timeout=_client_timeout(ANSWER))
+        if not self._negotiated:
+            await self._negotiate(self._client)
+        return self._client
+
+    async def _negotiate(self, client: Docker) -> None:
+        from aiohttp import ClientError  # noqa: PLC0415
+
+        try:
+            async with client.session.get(f"{client.docker_host}/_ping") as answer:
+                offered = answer.headers.get("Api-Version", "")
+                if answer.status != 200 or not offered:
+                    raise self._unavailable(f"its answer is {answer.status} {answer.reason}")
+        except TimeoutError as error:
+            raise self._unavailable(f"no answer in {ANSWER:g} s") from error
+        except (ClientError, OSError) as error:
+            raise self._unavailable(str(error)) from error
+        major, minor = min(NEWEST_API, tuple(int(part) for part in offered.split(".")))
+        client.api_version = f"v{major}.{minor}"
+        self._negotiated = True
+
+    def _unavailable(self, why: str) -> Unavailable:
+        self._negotiated = False  # another engine may answer next
+        return Unavailable(
+            f"The container engine at {self.host} does not answer: {why}.",
+            hint="Is it running? `systemctl status docker` says; DOCKER_HOST names another.",
+        )
+
+
+class _Missing(StepFailed):
+    """The API's status 404."""
+
+
+def _client_timeout(total: float | None) -> ClientTimeout:
+    from aiohttp import ClientTimeout  # noqa: PLC0415
+
+    return ClientTimeout(total=total, sock_connect=CONNECT)

@@ -1,0 +1,116 @@
+"""The Engine API's JSON, as values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
+
+from alongside.domain.port import Protocol
+from alongside.engine.protocol import Container, Event, Image, Network, Published
+
+Json = Mapping[str, Any]
+
+# The name option of bridges; without it Docker names them itself (libnetwork, bridge driver).
+_BRIDGE_NAME = "com.docker.network.bridge.name"
+_COMPOSE_PROJECT = "com.docker.compose.project"
+
+
+def filters(wanted: Mapping[str, Sequence[str]]) -> str:
+    """As the query parameter of that name wants it."""
+    return json.dumps(wanted)
+
+
+def container(found: Json) -> Container:
+    """From `GET /containers/{id}/json`."""
+    state = found["State"]
+    health = state.get("Health") or {}
+    networks = found["NetworkSettings"]["Networks"] or {}
+    return Container(
+        id=found["Id"],
+        name=found["Name"].removeprefix("/"),
+        image_id=found["Image"],
+        state=state["Status"],
+        health="" if health.get("Status") == "none" else health.get("Status", ""),
+        health_output=_last_output(health),
+        exit_code=state["ExitCode"],
+        restarts=found["RestartCount"],
+        pid=state["Pid"],
+        started=_time(state["StartedAt"]),
+        labels=found["Config"]["Labels"] or {},
+        ipv4={
+            name: IPv4Address(one["IPAddress"])
+            for name, one in networks.items()
+            if one.get("IPAddress")
+        },
+        ipv6={
+            name: IPv6Address(one["GlobalIPv6Address"])
+            for name, one in networks.items()
+            if one.get("GlobalIPv6Address")
+        },
+    )
+
+
+def image(found: Json) -> Image:
+    """From `GET /images/{name}/json`."""
+    labels = (found.get("Config") or {}).get("Labels") or {}
+    return Image(found["Id"], _tags(found), labels, found["Size"])
+
+
+def listed_image(found: Json) -> Image:
+    """From `GET /images/json`."""
+    return Image(found["Id"], _tags(found), found.get("Labels") or {}, found["Size"])
+
+
+def published(listed: Json) -> Iterator[Published]:
+    """From one of `GET /containers/json`."""
+    for port in listed["Ports"] or ():
+        # No PublicPort: exposed only. No IP: some engines give a port once more without one.
+        if not port.get("PublicPort") or not port.get("IP") or port["Type"] not in list(Protocol):
+            continue
+        yield Published(
+            container=_own_name(listed["Names"]),
+            protocol=Protocol(port["Type"]),
+            address=ip_address(port["IP"]),
+            number=port["PublicPort"],
+            project=(listed.get("Labels") or {}).get(_COMPOSE_PROJECT, ""),
+        )
+
+
+def network(found: Json) -> Network:
+    """From one of `GET /networks`."""
+    bridge = ""
+    if found["Driver"] == "bridge":
+        bridge = (found.get("Options") or {}).get(_BRIDGE_NAME) or f"br-{found['Id'][:12]}"
+    return Network(found["Name"], found["Driver"], bridge)
+
+
+def event(line: str) -> Event:
+    """From a line of `GET /events`."""
+    found = json.loads(line)
+    attributes = found["Actor"].get("Attributes") or {}
+    # An image's name is its reference; without a tag only the ID is there.
+    name = attributes.get("name") or found["Actor"].get("ID", "")
+    return Event(found["Type"], found["Action"], name, attributes)
+
+
+def _tags(found: Json) -> tuple[str, ...]:
+    # Before engine 25 an untagged image's list may hold one tag, <none>:<none>.
+    return tuple(tag for tag in found.get("RepoTags") or () if not tag.startswith("<none>"))
+
+
+def _own_name(names: list[str]) -> str:
+    """A container that others link to has more names, `/other/alias`."""
+    return min(names, key=lambda name: name.count("/")).removeprefix("/")
+
+
+def _last_output(health: Json) -> str:
+    log = health.get("Log") or []
+    return str(log[-1].get("Output", "")).strip() if log else ""
+
+
+def _time(text: str) -> datetime | None:
+    """RFC 3339 with nanoseconds; a container that never started has the year 1."""
+    return None if text.startswith("0001-") else datetime.fromisoformat(text)

@@ -1,0 +1,316 @@
+"""From the ruleset that is wanted to the table that says so: the intent, rule by rule.
+
+    hook         priority  chain              does
+    prerouting       -300  guard              keeps outsiders off instances and off loopback
+    prerouting       -150  closed-prerouting  rejects what comes for a port with an empty split
+    output           -150  closed-output      the same for the host's own packets
+    prerouting       -110  prerouting         public ports to instances
+    output           -110  output             the same for the host's own packets
+    forward           -10  forward            drops late UDP replies of targets switched away from
+
+-110 comes before Docker's nat chains (-100), and the first mapping wins. Rejecting has hooks of
+its own because an empty chain in nat would let Docker's rules, or a program on the host, have the
+packet; in prerouting `reject` needs kernel 5.9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
+
+from alongside.domain.errors import InvalidInput
+from alongside.domain.port import Port, Protocol, check_number
+from alongside.domain.route import Assign
+from alongside.router.protocol import Choice, RoutedPort, Ruleset, Target
+from alongside.router.rules import (
+    COMMENT_MAX,
+    Accept,
+    ClientHash,
+    Dnat,
+    Draw,
+    Drop,
+    Family,
+    FromSet,
+    Goto,
+    IsNew,
+    Lookup,
+    Match,
+    NotFrom,
+    OfFamily,
+    OfProtocol,
+    Redirect,
+    Reject,
+    Rule,
+    SourceIn,
+    To,
+    ToHost,
+)
+from alongside.router.table import Chain, Collection, Hook, Table
+
+SCHEMA = "schema-1"  # an empty chain: renaming it in a transaction is an upgrade of the table
+BRIDGES = "bridges"
+REJECT = "closed-reject"
+
+_LOOPBACK = {4: IPv4Address("127.0.0.1"), 6: IPv6Address("::1")}
+_LOOPBACK_NET = IPv4Network("127.0.0.0/8")
+_FAMILIES: tuple[Family, Family] = (4, 6)
+_ADDRESS_TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
+_PORT_TYPE = "inet_proto . inet_service : verdict"
+_PORT_KEY = "meta l4proto . th dport"
+
+
+def compile_table(ruleset: Ruleset) -> Table:
+    """Raises InvalidInput for a name or number that the table cannot hold."""
+    chains = [
+        *_skeleton(),
+        *_guards(ruleset),
+        *(Chain(chain_name(routed.port), rules=_port_rules(routed)) for routed in ruleset.ports),
+    ]
+    collections = [
+        Collection("set", BRIDGES, "ifname", elements=_bridges(ruleset)),
+        *_guard_maps(ruleset),
+        *_dispatch_maps("ports", {one.port: f"goto {chain_name(one.port)}" for one in ruleset.ports}),
+        *_dispatch_maps("closed", _closed(ruleset.ports)),
+        *(
+            Collection("set", retired(family), f"{_ADDRESS_TYPE[family]} . inet_service", "timeout")
+            for family in _FAMILIES
+        ),
+    ]
+    if len({chain.name for chain in chains}) != len(chains):
+        raise InvalidInput("A port or a bridge is in the ruleset twice.")
+    return Table({one.name: one for one in chains}, {one.name: one for one in collections})
+
+
+def chain_name(port: Port) -> str:
+    """`port-53-udp`, `port-192.0.2.7-80-tcp`. A chain's name cannot hold colons."""
+    where = f"{port.address}-".replace(":", "_") if port.address else ""
+    return f"port-{where}{port.number}-{port.protocol}"
+
+
+def retired(family: int) -> str:
+    return f"retired{family}"
+
+
+def _skeleton() -> list[Chain]:
+    other_loopback = Rule(
+        # A resolver on 127.0.0.53 keeps its port: only 127.0.0.1 and ::1 are ours.
+        (To(_LOOPBACK_NET), To(_LOOPBACK[4], negated=True)),
+        Accept(),
+    )
+    to_host_new = Rule((IsNew(), ToHost()), Goto("closed"))
+    to_host = Rule((ToHost(),), Goto("dispatch"))
+    return [
+        Chain(SCHEMA),
+        Chain(
+            "guard",
+            Hook("filter", "prerouting", -300),
+            (
+                Rule((NotFrom("lo"), To(_LOOPBACK_NET)), Drop(), "loopback is the host's own"),
+                Rule((NotFrom("lo"), To(_LOOPBACK[6])), Drop(), "loopback is the host's own"),
+                Rule((), Lookup("ip daddr", "guard4")),
+                Rule((), Lookup("ip6 daddr", "guard6")),
+            ),
+        ),
+        Chain("closed-prerouting", Hook("filter", "prerouting", -150), (to_host_new,)),
+        Chain("closed-output", Hook("filter", "output", -150), (other_loopback, to_host_new)),
+        Chain("closed", rules=_dispatch("closed")),
+        Chain(
+            REJECT,
+            rules=(
+                Rule((OfProtocol(Protocol.TCP),), Reject(reset=True)),
+                Rule((), Reject(reset=False)),
+            ),
+        ),
+        Chain("prerouting", Hook("nat", "prerouting", -110), (to_host,)),
+        Chain("output", Hook("nat", "output", -110), (other_loopback, to_host)),
+        Chain("dispatch", rules=_dispatch("ports")),
+        Chain(
+            "forward",
+            Hook("filter", "forward", -10),
+            tuple(
+                Rule((IsNew(), SourceIn(family, retired(family))), Drop(), "late replies")
+                for family in _FAMILIES
+            ),
+        ),
+    ]
+
+
+def _dispatch(maps: str) -> tuple[Rule, ...]:
+    """Ports bound to an address before those of any address."""
+    return (
+        Rule((), Lookup(f"ip daddr . {_PORT_KEY}", f"{maps}4")),
+        Rule((), Lookup(f"ip6 daddr . {_PORT_KEY}", f"{maps}6")),
+        Rule((), Lookup(_PORT_KEY, maps)),
+    )
+
+
+def _dispatch_maps(name: str, verdicts: dict[Port, str]) -> list[Collection]:
+    any_address: dict[str, str] = {}
+    bound: dict[int, dict[str, str]] = {4: {}, 6: {}}
+    for port, verdict in verdicts.items():
+        key = f"{port.protocol} . {port.number}"
+        if port.address is None:
+            any_address[key] = verdict
+        else:
+            bound[port.address.version][f"{port.address} . {key}"] = verdict
+    return [
+        Collection("map", name, _PORT_TYPE, elements=any_address),
+        *(
+            Collection(
+                "map",
+                f"{name}{family}",
+                f"{_ADDRESS_TYPE[family]} . {_PORT_TYPE}",
+                elements=bound[family],
+            )
+            for family in _FAMILIES
+        ),
+    ]
+
+
+def _closed(ports: Sequence[RoutedPort]) -> dict[Port, str]:
+    """Ports with an empty split; and where any address is closed, the bound ports that are not."""
+    closed = {one.port for one in ports if not one.choices}
+    verdicts = {port: f"goto {REJECT}" for port in closed}
+    for one in ports:
+        everywhere = Port(one.port.protocol, one.port.number)
+        if one.port.address and one.choices and everywhere in closed:
+            verdicts[one.port] = "accept"
+    return verdicts
+
+
+# The guard.
+
+
+def _guards(ruleset: Ruleset) -> Iterator[Chain]:
+    for subnet in ruleset.subnets:
+        bridge = _interface(subnet.bridge)
+        rule = Rule((NotFrom(bridge), NotFrom("lo")), Drop(), f"{bridge} keeps its own subnet")
+        yield Chain(f"guard-{bridge}", rules=(rule,))
+
+
+def _guard_maps(ruleset: Ruleset) -> list[Collection]:
+    """Address to the chain that knows its bridge.
+
+    A map of intervals and a chain a bridge, not one set of `ip daddr . iifname`: intervals
+    concatenated with interface names are beyond nft 1.0.6 with older kernels.
+    """
+    return [
+        Collection(
+            "map",
+            f"guard{family}",
+            f"{_ADDRESS_TYPE[family]} : verdict",
+            "interval",
+            {
+                str(subnet.ipv4 if family == 4 else subnet.ipv6): f"goto guard-{subnet.bridge}"
+                for subnet in ruleset.subnets
+            },
+        )
+        for family in _FAMILIES
+    ]
+
+
+def _bridges(ruleset: Ruleset) -> dict[str, str]:
+    names = ruleset.container_bridges | {subnet.bridge for subnet in ruleset.subnets}
+    return {f'"{_interface(name)}"': "" for name in sorted(names)}
+
+
+def _interface(name: str) -> str:
+    if not name or len(name.encode()) > 15 or any(one in '"\\*/' or one.isspace() for one in name):
+        raise InvalidInput(
+            f"{name!r} cannot be an interface's name in the table.",
+            hint='Names have at most 15 bytes, none of them a space, a quote, "\\", "*" or "/".',
+        )
+    return name
+
+
+# One port.
+
+
+def _port_rules(routed: RoutedPort) -> tuple[Rule, ...]:
+    """Immediate rules only: a rule with a set or map of its own loses packets when replaced,
+    since a packet in the old rule looks the old set up in the new generation (design.md)."""
+    return (
+        *_from_containers(routed),
+        *_from_loopback(routed),
+        *_from_elsewhere(routed),
+    )
+
+
+def _from_containers(routed: RoutedPort) -> Iterator[Rule]:
+    """To the gateway's local port: DNAT across bridges dies in Docker's isolation chains."""
+    for family in _families(routed.port):
+        for choice, matches in _parts(routed, family, (FromSet(BRIDGES),)):
+            subnet = choice.target.subnet
+            gateway = subnet.gateway4 if family == 4 else subnet.gateway6
+            yield _rule(routed, choice, matches, Dnat(gateway, choice.target.local_port))
+
+
+def _from_loopback(routed: RoutedPort) -> Iterator[Rule]:
+    """By redirect, which unlike DNAT to an instance needs no route_localnet (CVE-2020-8558)."""
+    for family in _families(routed.port):
+        for choice, matches in _parts(routed, family, (To(_LOOPBACK[family]),)):
+            yield _rule(routed, choice, matches, Redirect(choice.target.local_port))
+
+
+def _from_elsewhere(routed: RoutedPort) -> Iterator[Rule]:
+    for family in _families(routed.port):
+        for choice, matches in _parts(routed, family, ()):
+            target = choice.target
+            address = target.ipv4 if family == 4 else target.ipv6
+            yield _rule(routed, choice, matches, Dnat(address, target.port))
+
+
+def _families(port: Port) -> tuple[Family, ...]:
+    if port.address is None:
+        return _FAMILIES
+    return (4,) if port.address.version == 4 else (6,)
+
+
+def _parts(
+    routed: RoutedPort, family: Family, matches: tuple[Match, ...]
+) -> Iterator[tuple[Choice, tuple[Match, ...]]]:
+    """Each choice with the comparison that gives it its part.
+
+    A random draw is made anew in each rule, so each takes its weight of what is left over; a
+    client's hash is the same in each, so each compares with the sum so far. The last takes all.
+    """
+    protocol = OfProtocol(routed.port.protocol)
+    total = sum(choice.weight for choice in routed.choices)
+    passed = 0
+    for choice in routed.choices:
+        passed += choice.weight
+        own: tuple[Match, ...] = (*matches, protocol)
+        if passed == total:
+            if not any(isinstance(one, To) for one in matches):
+                own = (*matches, OfFamily(family), protocol)
+        elif routed.assign is Assign.CLIENT:
+            own = (*own, ClientHash(family, total, passed))
+        else:
+            if not any(isinstance(one, To) for one in matches):
+                own = (*matches, OfFamily(family), protocol)
+            left = total - passed + choice.weight
+            own = (*own, Draw(left, choice.weight))
+        yield choice, own
+
+
+def _rule(
+    routed: RoutedPort, choice: Choice, matches: tuple[Match, ...], verdict: Dnat | Redirect
+) -> Rule:
+    check_number(choice.target.local_port)
+    check_number(choice.target.port)
+    return Rule(matches, verdict, _comment(routed, choice))
+
+
+def _comment(routed: RoutedPort, choice: Choice) -> str:
+    """`dns@1.0.0 53/udp`, and in a split `dns@1.0.0 53/udp 30/100`."""
+    about = str(routed.port)
+    if len(routed.choices) > 1:
+        about += f" {choice.weight}/{sum(one.weight for one in routed.choices)}"
+    name = _printable(choice.target)
+    return f"{name[: COMMENT_MAX - len(about) - 1]} {about}"
+
+
+def _printable(target: Target) -> str:
+    if not target.name.isascii() or not target.name.isprintable() or '"' in target.name:
+        raise InvalidInput(f"{target.name!r} cannot be a target's name in the table.")
+    return target.name
