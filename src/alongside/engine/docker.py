@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -68,8 +69,7 @@ class DockerEngine:
     async def containers(self) -> list[Container]:
         # Health, exit code and restarts are not in the list.
         listed = await self._ask(
-            "list containers",
-            lambda docker: docker.containers.list(all=True, filters=wire.filters(_OURS)),
+            "list containers", lambda docker: docker.containers.list(all=True, filters=_OURS)
         )
         found = await asyncio.gather(*(self._inspect(one.id) for one in listed))
         return [wire.container(one) for one in found if one is not None]
@@ -85,9 +85,7 @@ class DockerEngine:
         return None if found is None else wire.image(found)
 
     async def images(self) -> list[Image]:
-        listed = await self._ask(
-            "list images", lambda docker: docker.images.list(filters=wire.filters(_OURS))
-        )
+        listed = await self._ask("list images", lambda docker: docker.images.list(filters=_OURS))
         return [wire.listed_image(one) for one in listed]
 
     async def untag(self, reference: str) -> None:
@@ -152,7 +150,7 @@ class DockerEngine:
 
     async def _events(self, since: float) -> AsyncIterator[Event]:
         kinds = {"type": ["container", "image", "network"]}
-        asked = {"since": f"{since:.9f}", "filters": wire.filters(kinds)}
+        asked = {"since": f"{since:.9f}", "filters": json.dumps(kinds)}
         chunks = self._stream("send events", "events", asked)
         lines = undivided(chunks)
         async with aclosing(chunks), aclosing(lines):

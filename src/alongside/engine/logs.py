@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
 # A frame: one byte for the stream (0 stdin, 1 stdout, 2 stderr), three of zero, four of length,
 # big-endian, then the payload. "Stream format" of ContainerAttach in the Engine API.
@@ -32,7 +32,7 @@ class _Lines:
             self._rest = b""
 
 
-async def undivided(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
+async def undivided(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
     """The lines of a stream that is not in frames: a terminal's, or the engine's own."""
     lines = _Lines()
     async for chunk in chunks:
@@ -42,7 +42,7 @@ async def undivided(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
         yield line
 
 
-async def demultiplex(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
+async def demultiplex(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
     """The lines of a stream in frames, standard output and error as they came.
 
     A line may be spread over frames, and the other stream's frames may stand between; a frame

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
+from typing import Protocol as Seam
 
 from alongside.domain.port import Protocol
 from alongside.engine.protocol import Container, Event, Image, Network, Published
 
 Json = Mapping[str, Any]
 
+
+class Row(Seam):
+    """A row of a list, as aiodocker wraps it."""
+
+    def __getitem__(self, key: str, /) -> Any: ...
+
+
 # The name option of bridges; without it Docker names them itself (libnetwork, bridge driver).
 _BRIDGE_NAME = "com.docker.network.bridge.name"
 _COMPOSE_PROJECT = "com.docker.compose.project"
-
-
-def filters(wanted: Mapping[str, Sequence[str]]) -> str:
-    """As the query parameter of that name wants it."""
-    return json.dumps(wanted)
 
 
 def container(found: Json) -> Container:
@@ -64,7 +67,7 @@ def listed_image(found: Json) -> Image:
     return Image(found["Id"], _tags(found), found.get("Labels") or {}, found["Size"])
 
 
-def published(listed: Json) -> Iterator[Published]:
+def published(listed: Row) -> Iterator[Published]:
     """From one of `GET /containers/json`."""
     for port in listed["Ports"] or ():
         # No PublicPort: exposed only. No IP: some engines give a port once more without one.
@@ -75,7 +78,7 @@ def published(listed: Json) -> Iterator[Published]:
             protocol=Protocol(port["Type"]),
             address=ip_address(port["IP"]),
             number=port["PublicPort"],
-            project=(listed.get("Labels") or {}).get(_COMPOSE_PROJECT, ""),
+            project=(listed["Labels"] or {}).get(_COMPOSE_PROJECT, ""),
         )
 
 
