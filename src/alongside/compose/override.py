@@ -117,9 +117,9 @@ def override(release: Release, instance: Instance, model: Mapping[str, Any]) -> 
 
 def _released(release: Release, instance: Instance, raw: Mapping[str, Any]) -> dict[str, Any]:
     subnet = instance.subnet
-    # On loopback for people and probes; on the bridge's gateway for packets from containers.
+    # On loopback for people and probes; on addresses of the host's own for packets from containers.
     # Publishing also makes the engine accept forwarded packets to the container's port.
-    addresses = ["127.0.0.1", "[::1]", str(subnet.gateway4), f"[{subnet.gateway6}]"]
+    addresses = ["127.0.0.1", "[::1]", str(subnet.gateway4), f"[{subnet.proxy6}]"]
     ports = [
         f"{address}:{local.number}:{local.target}/{local.protocol}"
         for local in instance.local_ports

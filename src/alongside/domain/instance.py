@@ -28,6 +28,16 @@ class Subnet:
         return self.ipv6[1]
 
     @property
+    def proxy6(self) -> IPv6Address:
+        """Where the engine's proxy takes packets from containers over IPv6: the host's own
+        address in the last /64 of its ULA prefix, on the loopback interface.
+
+        The bridge's gateway serves IPv4. For IPv6 it cannot: until the bridge's first port is
+        up its address is tentative, and Docker 20.10 binds its proxy before that.
+        """
+        return self.ipv6.supernet(new_prefix=48)[(0xFFFF << 64) + 1]
+
+    @property
     def address4(self) -> IPv4Address:
         """Where the instance itself stands; its dependencies get later addresses."""
         return self.ipv4[2]
