@@ -51,7 +51,10 @@ SCHEMA = "schema-1"  # an empty chain: renaming it in a transaction is an upgrad
 BRIDGES = "bridges"
 REJECT = "closed-reject"
 
-_LOOPBACK = {4: IPv4Address("127.0.0.1"), 6: IPv6Address("::1")}
+_LOOPBACK: dict[int, IPv4Address | IPv6Address] = {
+    4: IPv4Address("127.0.0.1"),
+    6: IPv6Address("::1"),
+}
 _LOOPBACK_NET = IPv4Network("127.0.0.0/8")
 _FAMILIES: tuple[Family, Family] = (4, 6)
 _ADDRESS_TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
@@ -69,7 +72,7 @@ def compile_table(ruleset: Ruleset) -> Table:
     collections = [
         Collection("set", BRIDGES, "ifname", elements=_bridges(ruleset)),
         *_guard_maps(ruleset),
-        *_dispatch_maps("ports", {one.port: f"goto {chain_name(one.port)}" for one in ruleset.ports}),
+        *_dispatch_maps("ports", _routed(ruleset.ports)),
         *_dispatch_maps("closed", _closed(ruleset.ports)),
         *(
             Collection("set", retired(family), f"{_ADDRESS_TYPE[family]} . inet_service", "timeout")
@@ -167,10 +170,14 @@ def _dispatch_maps(name: str, verdicts: dict[Port, str]) -> list[Collection]:
     ]
 
 
+def _routed(ports: Sequence[RoutedPort]) -> dict[Port, str]:
+    return {one.port: f"goto {chain_name(one.port)}" for one in ports}
+
+
 def _closed(ports: Sequence[RoutedPort]) -> dict[Port, str]:
     """Ports with an empty split; and where any address is closed, the bound ports that are not."""
-    closed = {one.port for one in ports if not one.choices}
-    verdicts = {port: f"goto {REJECT}" for port in closed}
+    closed = [one.port for one in ports if not one.choices]
+    verdicts = dict.fromkeys(closed, f"goto {REJECT}")
     for one in ports:
         everywhere = Port(one.port.protocol, one.port.number)
         if one.port.address and one.choices and everywhere in closed:
@@ -229,76 +236,80 @@ def _interface(name: str) -> str:
 def _port_rules(routed: RoutedPort) -> tuple[Rule, ...]:
     """Immediate rules only: a rule with a set or map of its own loses packets when replaced,
     since a packet in the old rule looks the old set up in the new generation (design.md)."""
-    return (
-        *_from_containers(routed),
-        *_from_loopback(routed),
-        *_from_elsewhere(routed),
-    )
+    bound = routed.port.address
+    families: tuple[Family, ...] = _FAMILIES
+    if bound is not None:
+        families = (4,) if bound.version == 4 else (6,)
+    rules: list[Rule] = []
+    if bound is None or not bound.is_loopback:
+        rules += [rule for family in families for rule in _from_containers(routed, family)]
+    if bound is None or bound.is_loopback:
+        rules += [rule for family in families for rule in _from_loopback(routed, family)]
+    if bound is None or not bound.is_loopback:
+        rules += [rule for family in families for rule in _from_elsewhere(routed, family)]
+    return tuple(rules)
 
 
-def _from_containers(routed: RoutedPort) -> Iterator[Rule]:
+def _from_containers(routed: RoutedPort, family: Family) -> Iterator[Rule]:
     """To the gateway's local port: DNAT across bridges dies in Docker's isolation chains."""
-    for family in _families(routed.port):
-        for choice, matches in _parts(routed, family, (FromSet(BRIDGES),)):
-            subnet = choice.target.subnet
-            gateway = subnet.gateway4 if family == 4 else subnet.gateway6
-            yield _rule(routed, choice, matches, Dnat(gateway, choice.target.local_port))
+    for choice, part in _parts(routed, family):
+        subnet = choice.target.subnet
+        gateway = subnet.gateway4 if family == 4 else subnet.gateway6
+        verdict = Dnat(gateway, choice.target.local_port)
+        yield _rule(routed, choice, (FromSet(BRIDGES), *_of(family, part)), part, verdict)
 
 
-def _from_loopback(routed: RoutedPort) -> Iterator[Rule]:
+def _from_loopback(routed: RoutedPort, family: Family) -> Iterator[Rule]:
     """By redirect, which unlike DNAT to an instance needs no route_localnet (CVE-2020-8558)."""
-    for family in _families(routed.port):
-        for choice, matches in _parts(routed, family, (To(_LOOPBACK[family]),)):
-            yield _rule(routed, choice, matches, Redirect(choice.target.local_port))
+    for choice, part in _parts(routed, family):
+        verdict = Redirect(choice.target.local_port)
+        yield _rule(routed, choice, (To(_LOOPBACK[family]),), part, verdict)
 
 
-def _from_elsewhere(routed: RoutedPort) -> Iterator[Rule]:
-    for family in _families(routed.port):
-        for choice, matches in _parts(routed, family, ()):
-            target = choice.target
-            address = target.ipv4 if family == 4 else target.ipv6
-            yield _rule(routed, choice, matches, Dnat(address, target.port))
+def _from_elsewhere(routed: RoutedPort, family: Family) -> Iterator[Rule]:
+    for choice, part in _parts(routed, family):
+        address = choice.target.ipv4 if family == 4 else choice.target.ipv6
+        yield _rule(routed, choice, _of(family, part), part, Dnat(address, choice.target.port))
 
 
-def _families(port: Port) -> tuple[Family, ...]:
-    if port.address is None:
-        return _FAMILIES
-    return (4,) if port.address.version == 4 else (6,)
+_Part = Draw | ClientHash | None
 
 
-def _parts(
-    routed: RoutedPort, family: Family, matches: tuple[Match, ...]
-) -> Iterator[tuple[Choice, tuple[Match, ...]]]:
+def _of(family: Family, part: _Part) -> tuple[Match, ...]:
+    """nft drops `meta nfproto` before a key that implies it, and the hash's does."""
+    return () if isinstance(part, ClientHash) else (OfFamily(family),)
+
+
+def _parts(routed: RoutedPort, family: Family) -> Iterator[tuple[Choice, _Part]]:
     """Each choice with the comparison that gives it its part.
 
     A random draw is made anew in each rule, so each takes its weight of what is left over; a
     client's hash is the same in each, so each compares with the sum so far. The last takes all.
     """
-    protocol = OfProtocol(routed.port.protocol)
     total = sum(choice.weight for choice in routed.choices)
     passed = 0
     for choice in routed.choices:
+        left = total - passed
         passed += choice.weight
-        own: tuple[Match, ...] = (*matches, protocol)
         if passed == total:
-            if not any(isinstance(one, To) for one in matches):
-                own = (*matches, OfFamily(family), protocol)
+            yield choice, None
         elif routed.assign is Assign.CLIENT:
-            own = (*own, ClientHash(family, total, passed))
+            yield choice, ClientHash(family, total, passed)
         else:
-            if not any(isinstance(one, To) for one in matches):
-                own = (*matches, OfFamily(family), protocol)
-            left = total - passed + choice.weight
-            own = (*own, Draw(left, choice.weight))
-        yield choice, own
+            yield choice, Draw(left, choice.weight)
 
 
 def _rule(
-    routed: RoutedPort, choice: Choice, matches: tuple[Match, ...], verdict: Dnat | Redirect
+    routed: RoutedPort,
+    choice: Choice,
+    matches: tuple[Match, ...],
+    part: _Part,
+    verdict: Dnat | Redirect,
 ) -> Rule:
-    check_number(choice.target.local_port)
-    check_number(choice.target.port)
-    return Rule(matches, verdict, _comment(routed, choice))
+    check_number(verdict.port)
+    # nat takes a port only where the protocol is known: without it the rule does not parse.
+    all_of = (*matches, OfProtocol(routed.port.protocol), *((part,) if part else ()))
+    return Rule(all_of, verdict, _comment(routed, choice))
 
 
 def _comment(routed: RoutedPort, choice: Choice) -> str:

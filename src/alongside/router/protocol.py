@@ -50,6 +50,7 @@ class Ruleset:
     ports: tuple[RoutedPort, ...] = ()
     subnets: tuple[Subnet, ...] = ()  # of every instance that exists, routed or not: the guard
     container_bridges: frozenset[str] = frozenset()  # every bridge of the engine, ours or not
+    local_ports: frozenset[int] = frozenset()  # of every instance that exists, routed or not
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,16 +129,7 @@ class ClientHash:
 
 
 Match = (
-    FromSet
-    | NotFrom
-    | OfFamily
-    | OfProtocol
-    | To
-    | ToHost
-    | IsNew
-    | SourceIn
-    | Draw
-    | ClientHash
+    FromSet | NotFrom | OfFamily | OfProtocol | To | ToHost | IsNew | SourceIn | Draw | ClientHash
 )
 
 
@@ -217,6 +208,11 @@ class Rule:
     matches: tuple[Match, ...]
     verdict: Verdict
     comment: str = ""
+
+    @property
+    def shape(self) -> tuple[type, ...]:
+        """What kind of rule it is, numbers and names aside."""
+        return (*map(type, self.matches), type(self.verdict))
 
     def __str__(self) -> str:
         words = [*map(str, self.matches), str(self.verdict)]

@@ -72,7 +72,9 @@ class Listing:
         """Whether any rule or map element jumps to the chain."""
         verdicts = (f"goto {chain}", f"jump {chain}")
         return any(
-            value in verdicts for one in self.collections.values() for value in one.elements.values()
+            value in verdicts
+            for one in self.collections.values()
+            for value in one.elements.values()
         ) or any(
             f" {verdict} " in f" {rule} "
             for listed in self.chains.values()

@@ -1,0 +1,166 @@
+"""The operations that take the kernel from what it has to what is wanted, and no others.
+
+The order within a transaction: chains before maps before elements (nft 1.0.6 sends a new interval
+map's elements along with the map, so a chain that they go to must come before it), rules after
+what they look up, deletions last.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from alongside.router.compile import retired
+from alongside.router.table import Collection, ListedChain, Listing, Table
+from alongside.router.transaction import (
+    AddChain,
+    AddCollection,
+    AddElements,
+    AddRule,
+    AddTable,
+    DeleteChain,
+    DeleteElements,
+    DeleteTable,
+    FlushChain,
+    Operation,
+)
+
+# How long new UDP packets from a target that was switched away from are dropped: longer than a
+# reply takes, and short, since the instance's own new flows from that port are dropped as well.
+LATE_REPLIES = 10  # seconds
+
+_FAR_END = re.compile(r"^(?!iifname).*\bdnat (ip6?) to \[?([0-9a-f.:]+?)\]?:(\d+)(?: |$)")
+
+
+def difference(current: Listing | None, wanted: Table) -> tuple[Operation, ...]:
+    """Empty where nothing differs. `current` is None where there is no table."""
+    if current is None or _is_built_otherwise(current, wanted):
+        lead = (AddTable(),) if current is None else (DeleteTable(), AddTable())
+        current_or_none = Listing({}, {}) if current is None else current
+        return (
+            *lead,
+            *_additions(Listing({}, {}), wanted),
+            *_retirements(current_or_none, wanted),
+        )
+    operations = (*_additions(current, wanted), *_retirements(current, wanted))
+    removals = tuple(_removals(current, wanted))
+    if not operations and not removals:
+        return ()
+    return (*operations, *removals, *_sweep(current, wanted))
+
+
+def expected(before: Listing | None, operations: Sequence[Operation], wanted: Table) -> Listing:
+    """What nft would print after the operations: what is wanted, and chains that wait to be
+    deleted."""
+    after = wanted.listing()
+    if before is None or any(isinstance(one, DeleteTable) for one in operations):
+        return after
+    deleted = {one.name for one in operations if isinstance(one, DeleteChain)}
+    waiting = {
+        name: ListedChain("", ())
+        for name in before.chains
+        if name not in wanted.chains and name not in deleted
+    }
+    return Listing({**after.chains, **waiting}, after.collections)
+
+
+def _is_built_otherwise(current: Listing, wanted: Table) -> bool:
+    """What can't be put right in place: another hook or type, or things that we never make.
+    Then the table is made anew; that is not lossless, and it takes a hand in our table to happen.
+    """
+    if current.foreign:
+        return True
+    for name, chain in current.chains.items():
+        mine = wanted.chains.get(name)
+        if chain.hook != (str(mine.hook) if mine and mine.hook else ""):
+            return True
+        if mine is None and name.startswith("schema-"):
+            return True
+    return any(
+        name not in wanted.collections or one.shape != wanted.collections[name].shape
+        for name, one in current.collections.items()
+    )
+
+
+def _additions(current: Listing, wanted: Table) -> Iterator[Operation]:
+    for chain in wanted.chains.values():
+        if chain.name not in current.chains:
+            yield AddChain(chain)
+    for one in wanted.collections.values():
+        if one.name not in current.collections:
+            yield AddCollection(one)
+    for one in wanted.collections.values():
+        yield from _element_changes(current.collections.get(one.name), one)
+    for chain in wanted.chains.values():
+        listed = current.chains.get(chain.name)
+        had = listed.rules if listed else ()
+        if had == tuple(map(str, chain.rules)):
+            continue
+        if had:
+            yield FlushChain(chain.name)
+        for rule in chain.rules:
+            yield AddRule(chain.name, rule)
+
+
+def _element_changes(current: Collection | None, wanted: Collection) -> Iterator[Operation]:
+    if wanted.transient:
+        return
+    had: Mapping[str, str] = current.elements if current else {}
+    gone = {key: value for key, value in had.items() if wanted.elements.get(key) != value}
+    new = {key: value for key, value in wanted.elements.items() if had.get(key) != value}
+    if gone:
+        yield DeleteElements(wanted.name, gone)
+    if new:
+        yield AddElements(wanted.name, new)
+
+
+def _removals(current: Listing, wanted: Table) -> Iterator[Operation]:
+    """Chains that are not wanted any more are emptied now and deleted another time: just after
+    its last reference went, a chain can still be busy on kernels before 6.2."""
+    for name, chain in current.chains.items():
+        if name not in wanted.chains and chain.rules:
+            yield FlushChain(name)
+
+
+def _sweep(current: Listing, wanted: Table) -> Iterator[Operation]:
+    """Chains that an earlier transaction emptied. They wait for one that has more to do, so that
+    applying the same twice changes nothing."""
+    for name, chain in current.chains.items():
+        if name not in wanted.chains and not chain.rules and not current.refers_to(name):
+            yield DeleteChain(name)
+
+
+def _retirements(current: Listing, wanted: Table) -> Iterator[Operation]:
+    """A late reply of a UDP target whose flow's entry is deleted would make a new entry in the
+    reverse direction, and the client's next packet would follow it to the old version.
+
+    A target that is routed to again leaves the set. Adding before deleting makes the deletion
+    safe whether or not the element is still there; and an element that is there keeps its old
+    time until it is deleted and added anew (kernels before 6.12).
+    """
+    after = {name: tuple(map(str, chain.rules)) for name, chain in wanted.chains.items()}
+    lost: set[tuple[str, str]] = set()
+    gained: set[tuple[str, str]] = set()
+    for name in sorted({*current.chains, *after}):
+        if name.startswith("port-") and name.endswith("-udp"):
+            listed = current.chains.get(name)
+            before = _far_ends(listed.rules if listed else ())
+            now = _far_ends(after.get(name, ()))
+            lost |= before - now
+            gained |= now - before
+    for family, key in ((4, "ip"), (6, "ip6")):
+        name = retired(family)
+        leaving = {element: "" for own, element in sorted(gained - lost) if own == key}
+        entering = {element: "" for own, element in sorted(lost) if own == key}
+        both = {**leaving, **entering}
+        if both and name in current.collections:
+            yield AddElements(name, both, LATE_REPLIES)
+            yield DeleteElements(name, both)
+        if entering:
+            yield AddElements(name, entering, LATE_REPLIES)
+
+
+def _far_ends(rules: tuple[str, ...]) -> set[tuple[str, str]]:
+    """Family and `address . port` of the rules that lead straight to an instance."""
+    found = (_FAR_END.match(rule) for rule in rules)
+    return {(one[1], f"{one[2]} . {one[3]}") for one in found if one}

@@ -1,0 +1,157 @@
+"""As much of netlink as the router needs, over the standard library's AF_NETLINK sockets.
+
+Numbers are from linux/netlink.h, linux/netfilter/nfnetlink.h and nf_tables.h.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from alongside.domain.errors import StepFailed
+
+NETLINK_ROUTE = 0
+NETLINK_NETFILTER = 12
+NFNLGRP_NFTABLES = 7
+
+NLM_F_REQUEST = 0x1
+NLM_F_ACK = 0x4
+NLM_F_DUMP = 0x300
+
+_NLMSG_ERROR = 2
+_NLMSG_DONE = 3
+_NLM_F_DUMP_INTR = 0x10
+_HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port ID
+_ATTRIBUTE = struct.Struct("=HH")  # length, type
+_CLONE_NEWNET = 0x40000000
+_NLA_TYPE_MASK = 0x3FFF
+
+_NFNL_SUBSYS_NFTABLES = 10
+_NFT_MSG_GETGEN = 16
+_NFTA_GEN_ID = 1
+
+
+class Interrupted(Exception):
+    """What was dumped changed meanwhile, so that something may be missing."""
+
+
+def open_netlink(protocol: int, *, groups: int = 0, namespace: Path | None = None) -> socket.socket:
+    """A netlink socket of this network namespace, or of the one at a path (/run/netns/NAME).
+
+    A socket belongs to the namespace that its thread was in when it was made.
+    Raises StepFailed.
+    """
+    made: list[socket.socket | OSError] = []
+
+    def make() -> None:
+        try:
+            if namespace is not None:
+                _enter(namespace)
+            opened = socket.socket(
+                socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol
+            )
+            opened.bind((0, groups))
+            made.append(opened)
+        except OSError as error:
+            made.append(error)
+
+    if namespace is None:
+        make()
+    else:  # a thread of its own, which ends in the other namespace
+        thread = threading.Thread(target=make)
+        thread.start()
+        thread.join()
+    if isinstance(made[0], OSError):
+        raise StepFailed(f"A netlink socket could not be opened: {made[0].strerror}.") from made[0]
+    return made[0]
+
+
+def _enter(namespace: Path) -> None:
+    # os.setns came with Python 3.12.
+    libc = ctypes.CDLL(None, use_errno=True)
+    file = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if libc.setns(file, _CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    finally:
+        os.close(file)
+
+
+def message(kind: int, flags: int, payload: bytes, sequence: int = 1) -> bytes:
+    return _HEADER.pack(_HEADER.size + len(payload), kind, flags, sequence, 0) + payload
+
+
+def attribute(kind: int, payload: bytes) -> bytes:
+    length = _ATTRIBUTE.size + len(payload)
+    return _ATTRIBUTE.pack(length, kind) + payload + b"\0" * (-length % 4)
+
+
+def attributes(data: bytes | memoryview, start: int = 0) -> Iterator[tuple[int, bytes]]:
+    while start + _ATTRIBUTE.size <= len(data):
+        length, kind = _ATTRIBUTE.unpack_from(data, start)
+        if length < _ATTRIBUTE.size:
+            return
+        yield kind & _NLA_TYPE_MASK, bytes(data[start + _ATTRIBUTE.size : start + length])
+        start += (length + 3) & ~3
+
+
+def dump(channel: socket.socket, kind: int, payload: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Ask for all of a kind: each message as (buffer, start of its payload, end).
+
+    Raises Interrupted at the end where the kernel says that the dump is not of one moment,
+    OSError where it refuses.
+    """
+    channel.send(message(kind, NLM_F_REQUEST | NLM_F_DUMP, payload))
+    interrupted = False
+    while True:
+        buffer = channel.recv(1 << 18)
+        start = 0
+        while start < len(buffer):
+            length, got, flags, _, _ = _HEADER.unpack_from(buffer, start)
+            interrupted |= bool(flags & _NLM_F_DUMP_INTR)
+            if got == _NLMSG_DONE:
+                if interrupted:
+                    raise Interrupted
+                return
+            if got == _NLMSG_ERROR:
+                _raise(buffer, start)
+            yield buffer, start + _HEADER.size, start + length
+            start += (length + 3) & ~3
+
+
+def acknowledgements(buffer: bytes) -> Iterator[int]:
+    """The error numbers, 0 for done, that a buffer of answers holds."""
+    start = 0
+    while start < len(buffer):
+        length, kind, _, _, _ = _HEADER.unpack_from(buffer, start)
+        if kind == _NLMSG_ERROR:
+            yield -int(struct.unpack_from("=i", buffer, start + _HEADER.size)[0])
+        start += (length + 3) & ~3
+
+
+def _raise(buffer: bytes, start: int) -> None:
+    code = -int(struct.unpack_from("=i", buffer, start + _HEADER.size)[0])
+    if code:
+        raise OSError(code, os.strerror(code))
+
+
+def ruleset_generation(channel: socket.socket) -> int:
+    """The number that each commit to nftables raises by one, whoever's it was.
+
+    As long as it stays, nothing has changed; asking costs microseconds. `channel` is of
+    NETLINK_NETFILTER.
+    """
+    kind = _NFNL_SUBSYS_NFTABLES << 8 | _NFT_MSG_GETGEN
+    channel.send(message(kind, NLM_F_REQUEST, b"\0\0\0\0"))
+    buffer = channel.recv(1 << 16)
+    if _HEADER.unpack_from(buffer)[1] == _NLMSG_ERROR:
+        _raise(buffer, 0)
+    for found, value in attributes(buffer, _HEADER.size + 4):
+        if found == _NFTA_GEN_ID:
+            return int.from_bytes(value, "big")
+    raise OSError("the kernel did not say its generation")
