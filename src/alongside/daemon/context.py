@@ -58,6 +58,11 @@ class Context:
             self.routes.all(), instances, self.releases.all(), self.all_bridges(instances)
         )
 
+    async def commit(self) -> None:
+        """Bring the kernel to what is wanted. Raises StepFailed, and then nothing has changed."""
+        async with self.switching:
+            await self.router.apply(self.wanted())
+
     def all_bridges(self, instances: Iterable[Instance]) -> frozenset[str]:
         """Every bridge that packets from containers come in by."""
         return self.bridges | {instance.subnet.bridge for instance in instances}

@@ -13,6 +13,7 @@ from alongside.daemon.operations import Emit
 from alongside.daemon.projects import instance_project, shared_project
 from alongside.domain.errors import AlongsideError, Conflict, NotReady, StepFailed
 from alongside.domain.history import Actor, Outcome
+from alongside.host.addresses import ensure_proxy_address
 from alongside.host.default_route import default_gateway
 from alongside.plan.activate import check_free
 from alongside.plan.render import describe
@@ -119,7 +120,8 @@ class Executor:
 
     async def _allocate(self, step: Allocate) -> None:
         self._context.instances.add(step.instance)
-        await self._commit()  # the guard stands before the container does
+        await ensure_proxy_address(step.instance.subnet.proxy6)
+        await self._context.commit()  # the guard stands before the container does
 
     async def _start_shared(self, step: StartShared) -> None:
         project = await shared_project(self._context, step.release)
@@ -150,11 +152,7 @@ class Executor:
             raise
 
     async def _switch(self, _: Switch) -> None:
-        await self._commit()
-
-    async def _commit(self) -> None:
-        async with self._context.switching:
-            await self._context.router.apply(self._context.wanted())
+        await self._context.commit()
 
     async def _clean_udp(self, _: CleanUdp) -> None:
         context = self._context

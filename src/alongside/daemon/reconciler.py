@@ -14,6 +14,7 @@ from alongside.domain.history import Outcome
 from alongside.domain.instance import Instance
 from alongside.domain.version import Version
 from alongside.engine.protocol import LABEL_SERVICE, LABEL_VERSION
+from alongside.host.addresses import ensure_proxy_address
 
 TICK = 30.0  # seconds between two looks where nothing was heard
 RETRY = 1.0  # seconds between two tries to reach the engine
@@ -50,6 +51,8 @@ class Reconciler:
 
     async def restore(self) -> None:
         """Routes first: they need no engine."""
+        for address in {one.subnet.proxy6 for one in self._context.instances.all()}:
+            await ensure_proxy_address(address)
         await self._commit()
 
     async def run(self) -> None:
@@ -153,7 +156,5 @@ class Reconciler:
                         await context.engine.untag(tag)
 
     async def _commit(self) -> None:
-        context = self._context
-        async with context.switching:
-            await context.router.apply(context.wanted())
-        await context.router.clean_udp(context.wanted())
+        await self._context.commit()
+        await self._context.router.clean_udp(self._context.wanted())

@@ -6,76 +6,102 @@ import asyncio
 import os
 import re
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from alongside.domain.errors import BuildFailed, InvalidInput, MissingRequirement, StepFailed
+from alongside.domain.errors import InvalidInput, MissingRequirement, StepFailed, Unavailable
+from alongside.engine.buildlog import BuildLog
+from alongside.engine.logs import undivided
 from alongside.engine.protocol import Project
 
-_KEPT = ("PATH", "HOME", "LANG", "SSL_CERT_FILE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+# All that Compose gets of the daemon's own environment. The rest could reach a release by
+# interpolation, and COMPOSE_* or BUILDX_* change what a command means.
+_KEPT = (
+    *("PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+)
+_PATIENCE = 10.0  # seconds that a command has to end by itself
 _TAIL = 30  # lines of a failed command that are worth reading
-_VERTEX = re.compile(r"^#(\d+) (.*)$")
+_CHUNK = 64 * 1024  # bytes
+
+# ` Container dns-1.0.0  Starting`; `time="…" level=warning msg="The \"tag\" variable is not set…"`
+_NOISE = re.compile(r"\s+(Container|Network|Volume|Image) .*|time=\S+ level=(warning|info) .*")
+_DOWN = ("Cannot connect to the Docker daemon", "error during connect")
+
+# libyaml's loader takes a tenth of the time; the pure one is there where it is not.
+_Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class DockerCompose:
-    """`engine.protocol.Compose` through the CLI plugin."""
+    """`engine.protocol.Compose` through the CLI plugin.
 
-    def __init__(self, docker_host: str, command: Sequence[str] = ("docker", "compose")) -> None:
+    `docker_host` is as in DOCKER_HOST. `docker_config` is the CLI's folder, whose `cli-plugins/`
+    it looks into before the system's; by default the one that DOCKER_CONFIG names.
+    """
+
+    def __init__(
+        self,
+        docker_host: str,
+        *,
+        docker_config: Path | None = None,
+        command: Sequence[str] = ("docker", "compose"),
+    ) -> None:
         self._command = tuple(command)
         self._docker_host = docker_host
+        self._docker_config = str(docker_config or os.environ.get("DOCKER_CONFIG", ""))
 
     async def version(self) -> str:
-        process = await self._spawn(["version", "--short"], {})
-        out, err = await process.communicate()
-        if process.returncode != 0:
+        status, out, _ = await self._finish(["version", "--short"], {})
+        if status != 0:
             raise MissingRequirement(
-                "`docker compose` (version 2) is not there: "
-                + (err.decode().strip().splitlines() or ["it does not run"])[0],
-                hint="Install the package docker-compose-v2 (Ubuntu) or docker-compose of "
-                "Debian 13 or later.",
+                "`docker compose`, version 2, is not there.",
+                hint="Install the package docker-compose-v2 (Ubuntu), docker-compose (Debian 13 "
+                "or later) or docker-compose-plugin (Docker's own).",
             )
-        return out.decode().strip().removeprefix("v")
+        return out.strip().removeprefix("v")
 
     async def config(self, project: Project) -> Mapping[str, Any]:
         arguments = [*_arguments(project), "config", "--format", "yaml", "--no-path-resolution"]
-        process = await self._spawn(arguments, project.environment)
-        out, err = await process.communicate()
-        if process.returncode != 0:
-            said = _words(err.decode())
+        status, out, err = await self._finish(arguments, project.environment)
+        if status != 0:
+            said = _words(err)
             raise InvalidInput(
-                f"{project.files[0].name} is not a valid compose file: {said[-1]}",
+                f"{project.files[0].name} is not a valid compose file: {_named(said[-1], project)}",
                 hint="`docker compose config` says the same beside the file.",
+                log=said[-_TAIL:] if len(said) > 1 else (),
             )
-        model: Mapping[str, Any] = yaml.load(out, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+        model: Mapping[str, Any] = yaml.load(out, _Loader)  # noqa: S506 - it is a safe one
         return model
 
     async def build(self, project: Project, services: Sequence[str]) -> AsyncIterator[str]:
         arguments = ["--progress", "plain", *_arguments(project), "build", *services]
-        process = await self._spawn(arguments, project.environment, merged=True)
-        lines: list[str] = []
-        try:
-            assert process.stdout is not None  # noqa: S101 - it was asked for
-            async for raw in process.stdout:
-                line = raw.decode(errors="replace").rstrip()
-                lines.append(line)
-                del lines[:-2000]
-                yield line
-            code = await process.wait()
-        finally:
-            await _end(process)
-        if code != 0:
-            raise build_failure(services, lines)
+        log = BuildLog()
+        async with self._process(arguments, project.environment, merged=True) as process:
+            lines = undivided(_chunks(process))
+            async with aclosing(lines):
+                async for line in lines:
+                    log.feed(line)
+                    yield line
+            status = await process.wait()
+        if status != 0:
+            raise log.failure(services)
 
     async def up(self, project: Project, services: Sequence[str]) -> None:
         # Never recreated: an instance is its release's, and a shared database that a new tag
-        # describes otherwise is not restarted under the versions that use it.
+        # describes otherwise is not restarted under the versions that use it. What is shared may
+        # come from a registry; a released image is named by its ID and never does.
         await self._run(
-            [*_arguments(project), "up", "--detach", "--no-build", "--no-recreate", *services],
+            [
+                *_arguments(project),
+                *("up", "--detach", "--no-build", "--no-recreate", "--quiet-pull"),
+                *services,
+            ],
             project,
-            f"start {', '.join(services)}",
+            f"start {' and '.join(services)}",
         )
 
     async def down(self, project: Project, *, volumes: bool = False) -> None:
@@ -87,87 +113,97 @@ class DockerCompose:
         )
 
     async def _run(self, arguments: Sequence[str], project: Project, what: str) -> None:
-        process = await self._spawn(arguments, project.environment, merged=True)
-        try:
-            out, _ = await process.communicate()
-        finally:
-            await _end(process)
-        if process.returncode != 0:
-            said = _words(out.decode(errors="replace"))
+        status, out, err = await self._finish(arguments, project.environment)
+        if status != 0:
+            said = _words(out + err)
+            if said[-1].startswith(_DOWN):
+                raise Unavailable(
+                    f"Compose could not {what}: {said[-1]}",
+                    hint="Is the engine running? `systemctl status docker` says.",
+                )
             raise StepFailed(f"Compose could not {what}: {said[-1]}", log=said[-_TAIL:])
 
-    async def _spawn(
+    async def _finish(
+        self, arguments: Sequence[str], environment: Mapping[str, str]
+    ) -> tuple[int, str, str]:
+        """Exit status, standard output and standard error of a command that ended by itself."""
+        async with self._process(arguments, environment) as process:
+            out, err = await process.communicate()
+            status = await process.wait()
+        return status, out.decode(errors="replace"), err.decode(errors="replace")
+
+    @asynccontextmanager
+    async def _process(
         self, arguments: Sequence[str], environment: Mapping[str, str], *, merged: bool = False
-    ) -> asyncio.subprocess.Process:
+    ) -> AsyncGenerator[asyncio.subprocess.Process, None]:
+        """A command in a session of its own, so that its end is also that of the plugins that it
+        runs; ended on the way out if it has not ended."""
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        if "DOCKER_CONFIG" in os.environ:
-            kept["DOCKER_CONFIG"] = os.environ["DOCKER_CONFIG"]
+        if self._docker_config:
+            kept["DOCKER_CONFIG"] = self._docker_config
         try:
-            return await asyncio.create_subprocess_exec(
+            process = await asyncio.create_subprocess_exec(
                 *self._command,
                 *arguments,
                 env={**kept, **environment, "DOCKER_HOST": self._docker_host},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT if merged else asyncio.subprocess.PIPE,
-                limit=1 << 20,
                 start_new_session=True,
             )
         except FileNotFoundError as error:
             raise MissingRequirement(
                 f"The command {self._command[0]} is not there.",
-                hint="Install the package docker.io, or docker-ce-cli.",
+                hint="Install the package docker.io (Debian 12, Ubuntu), docker-cli (Debian 13) "
+                "or docker-ce-cli (Docker's own).",
             ) from error
+        try:
+            yield process
+        finally:
+            await _end(process)
 
 
 def _arguments(project: Project) -> list[str]:
-    files = [part for file in project.files for part in ("--file", str(file))]
     return [
         "--project-name",
         project.name,
         "--project-directory",
         str(project.directory),
-        *files,
+        *(part for file in project.files for part in ("--file", str(file))),
     ]
 
 
+async def _chunks(process: asyncio.subprocess.Process) -> AsyncGenerator[bytes, None]:
+    assert process.stdout is not None  # noqa: S101 - it was asked for
+    while chunk := await process.stdout.read(_CHUNK):
+        yield chunk
+
+
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """End the process and what it started; nothing where it has ended."""
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        await process.wait()
+    """End the process and what it started; nothing where it has ended by itself."""
+    if process.returncode is not None:
+        return
+    _signal(process.pid, signal.SIGTERM)
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            # Read to the end: one that waits to write does not see to its signals.
+            await process.communicate()
+    finally:
+        # Whoever of the session is left: a plugin outlives a CLI that was killed.
+        _signal(process.pid, signal.SIGKILL)
+
+
+def _signal(session: int, which: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(session, which)
+
+
+def _named(said: str, project: Project) -> str:
+    """Paths as the person knows them: below the compose file's folder, not in ours."""
+    return said.replace(f"{project.directory}/", "")
 
 
 def _words(text: str) -> list[str]:
-    """What a person wants of Compose's output: no progress, no empty lines."""
+    """What a person wants of Compose's output: no progress, no warnings, no empty lines."""
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
-    return lines or ["it ended without a word"]
-
-
-def build_failure(services: Sequence[str], lines: Sequence[str]) -> BuildFailed:
-    """The failing step's own output, out of BuildKit's plain progress."""
-    failed = next(
-        (
-            match[1]
-            for line in reversed(lines)
-            if (match := _VERTEX.match(line)) and match[2].startswith("ERROR")
-        ),
-        None,
-    )
-    log = [line for line in lines if failed and line.startswith(f"#{failed} ")] or list(lines)
-    said = next(
-        (line for line in reversed(lines) if line.strip() and not line.startswith(("#", "-"))),
-        "the build ended without a word",
-    )
-    text = "\n".join(lines)
-    hint = "The step's own output stands below."
-    if "docker.io/docker/dockerfile" in text:
-        hint = "A `# syntax=` line fetches the frontend from a registry: leave it out offline."
-    elif "failed to resolve source metadata" in text or "pull access denied" in text:
-        hint = "The base image is neither on this host nor in a registry that it reaches."
-    return BuildFailed(
-        f"The image of {', '.join(services)} did not build: {said.strip()}",
-        hint=hint,
-        log=log[-_TAIL:],
-    )
+    return [line for line in lines if not _NOISE.fullmatch(line)] or lines or ["it said nothing"]

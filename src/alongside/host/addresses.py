@@ -21,6 +21,13 @@ async def local_addresses() -> frozenset[IPv4Address | IPv6Address]:
     )
 
 
+async def ensure_proxy_address(address: IPv6Address) -> None:
+    """Put the address that the engine's proxy takes IPv6 packets from containers on on the
+    loopback interface; nothing where it is there. Raises StepFailed."""
+    if address not in await local_addresses():
+        await _ip("-6", "addr", "replace", f"{address}/128", "dev", "lo")
+
+
 async def check_pool(pool: IPv4Network) -> None:
     """Raises Conflict where the host has a route into the pool that is not ours."""
     for route in await _ip("-4", "route", "show", "table", "all"):

@@ -50,6 +50,7 @@ from alongside.router.table import Chain, Collection, Hook, Table
 SCHEMA = "schema-1"  # an empty chain: renaming it in a transaction is an upgrade of the table
 BRIDGES = "bridges"
 REJECT = "closed-reject"
+GUARD_PROXY = "guard-proxy"
 
 _LOOPBACK: dict[int, IPv4Address | IPv6Address] = {
     4: IPv4Address("127.0.0.1"),
@@ -193,6 +194,9 @@ def _guards(ruleset: Ruleset) -> Iterator[Chain]:
         bridge = _interface(subnet.bridge)
         rule = Rule((NotFrom(bridge), NotFrom("lo")), Drop(), f"{bridge} keeps its own subnet")
         yield Chain(f"guard-{bridge}", rules=(rule,))
+    if ruleset.subnets:
+        own = Rule((NotFrom("lo"),), Drop(), "the proxy's address is the host's own")
+        yield Chain(GUARD_PROXY, rules=(own,))
 
 
 def _guard_maps(ruleset: Ruleset) -> list[Collection]:
@@ -201,16 +205,19 @@ def _guard_maps(ruleset: Ruleset) -> list[Collection]:
     A map of intervals and a chain a bridge, not one set of `ip daddr . iifname`: intervals
     concatenated with interface names are beyond nft 1.0.6 with older kernels.
     """
+    own = [(one, f"goto guard-{one.bridge}") for one in ruleset.subnets]
+    by_family: dict[Family, dict[str, str]] = {
+        4: {str(subnet.ipv4): verdict for subnet, verdict in own},
+        6: {str(subnet.ipv6): verdict for subnet, verdict in own}
+        | {str(subnet.proxy6): f"goto {GUARD_PROXY}" for subnet in ruleset.subnets},
+    }
     return [
         Collection(
             "map",
             f"guard{family}",
             f"{_ADDRESS_TYPE[family]} : verdict",
             "interval",
-            {
-                str(subnet.ipv4 if family == 4 else subnet.ipv6): f"goto guard-{subnet.bridge}"
-                for subnet in ruleset.subnets
-            },
+            by_family[family],
         )
         for family in _FAMILIES
     ]
@@ -254,7 +261,7 @@ def _from_containers(routed: RoutedPort, family: Family) -> Iterator[Rule]:
     """To the gateway's local port: DNAT across bridges dies in Docker's isolation chains."""
     for choice, part in _parts(routed, family):
         subnet = choice.target.subnet
-        gateway = subnet.gateway4 if family == 4 else subnet.gateway6
+        gateway = subnet.gateway4 if family == 4 else subnet.proxy6
         verdict = Dnat(gateway, choice.target.local_port)
         yield _rule(routed, choice, (FromSet(BRIDGES), *_of(family, part)), part, verdict)
 

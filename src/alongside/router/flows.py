@@ -67,7 +67,7 @@ class UdpRoutes:
                     (target.ipv4.packed, target.port),
                     (target.ipv6.packed, target.port),
                     (target.subnet.gateway4.packed, target.local_port),
-                    (target.subnet.gateway6.packed, target.local_port),
+                    (target.subnet.proxy6.packed, target.local_port),
                     *((one.packed, target.local_port) for one in LOOPBACK),
                 )
             )
