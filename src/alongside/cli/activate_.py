@@ -1,0 +1,32 @@
+"""`alongside activate`."""
+
+from __future__ import annotations
+
+import click
+
+from alongside.cli.changing import change, changing
+
+
+@click.command("activate", epilog="Example: alongside activate dns@1.3.0 -m 'new resolver'")
+@click.argument("reference", metavar="SERVICE@VERSION")
+@click.option("--take", is_flag=True, help="Take ports that another program listens on.")
+@changing
+@click.pass_context
+def command(
+    ctx: click.Context, reference: str, take: bool, message: str, dry_run: bool, as_json: bool
+) -> None:
+    """Give the service's ports to a version, atomically.
+
+    A version that does not run is started first, and only a version that is ready gets the
+    ports. New connections reach it from the commit on; established TCP connections stay where
+    they are, UDP flows move.
+    """
+    change(
+        ctx,
+        "activate",
+        as_json,
+        reference=reference,
+        take=take,
+        message=message,
+        dry_run=dry_run,
+    )

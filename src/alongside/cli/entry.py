@@ -1,0 +1,121 @@
+"""The entry: which verbs there are, and the one handler of errors.
+
+Exit codes: 0 done, 1 refused or failed, 3 a bug of alongside's (with a log file), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from importlib import import_module
+
+import click
+
+from alongside import __version__
+from alongside.domain.errors import AlongsideError
+
+# Verb -> its module and its line in --help, so that --help loads none of them.
+VERBS = {
+    "init": "Check the repository and its compose file, and install the hooks.",
+    "build": "Build the release of a git tag.",
+    "releases": "List releases, newest first.",
+    "up": "Run a version beside the others.",
+    "stop": "Stop a version that has no ports.",
+    "rm": "Remove a version's instance; its release stays.",
+    "logs": "Show what a version writes.",
+    "ps": "List instances.",
+    "activate": "Give the ports to a version.",
+    "deactivate": "Take the ports from a service, or from a version.",
+    "rollback": "Give the ports back to the last known good version.",
+    "ports": "Show which version each port reaches.",
+    "status": "Show services, versions, and who has the ports.",
+    "history": "Show what was done, by whom, and why.",
+    "daemon": "Run the daemon.",
+    "hook": "What the git hooks call.",
+}
+_HIDDEN = {"hook"}
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name in VERBS if name not in _HIDDEN]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = import_module(f"alongside.cli.{cmd_name}_").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, VERBS[name]) for name in self.list_commands(ctx)])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], self.list_commands(ctx), n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            ctx.fail(f"There is no verb {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--socket", metavar="PATH", help="The daemon's socket (else ALONGSIDE_SOCKET).")
+@click.version_option(__version__, "--version", message="alongside %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, socket: str | None) -> None:
+    """Many versions of a container side by side, and which of them the host's ports reach."""
+    ctx.obj = socket
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run, and end the process with its exit code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run; returns the exit code."""
+    try:
+        code = cli.main(arguments, prog_name="alongside", standalone_mode=False)
+    except AlongsideError as error:
+        _say(error)
+        return 1
+    except click.ClickException as error:
+        error.show()
+        return 1
+    except (click.Abort, KeyboardInterrupt):
+        click.echo(
+            "\nalongside: interrupted. What the daemon had begun goes on; `alongside history` "
+            "shows how it ends.",
+            err=True,
+        )
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. Python's own flush at exit must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        _bug(error)
+        return 3
+    return code if isinstance(code, int) else 0
+
+
+def _say(error: AlongsideError) -> None:
+    click.echo(f"alongside: {error.message}", err=True)
+    if error.hint:
+        click.echo(f"  {error.hint}", err=True)
+    for line in error.log:
+        click.echo(f"  | {line}", err=True)
+
+
+def _bug(error: Exception) -> None:
+    handle, path = tempfile.mkstemp(prefix="alongside-", suffix=".log")
+    with os.fdopen(handle, "w") as file:
+        file.write(f"alongside {__version__}, Python {sys.version}\n{sys.argv}\n\n")
+        file.write("".join(traceback.format_exception(error)))
+    click.echo(f"alongside: this is a bug: {error!r}.\n  The whole of it is in {path}.", err=True)

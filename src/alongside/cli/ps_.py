@@ -1,0 +1,36 @@
+"""`alongside ps`."""
+
+from __future__ import annotations
+
+import click
+
+from alongside.cli.reading import local_ports, print_json, reading, table, when
+from alongside.client import Client
+
+
+@click.command("ps", epilog="Example: alongside ps dns")
+@click.argument("service", required=False)
+@reading
+@click.pass_context
+def command(ctx: click.Context, service: str | None, as_json: bool) -> None:
+    """List instances, with their addresses and local ports."""
+    found = Client(ctx.obj).get("/v1/instances", service=service)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            one["name"],
+            one["health"] or one["state"],
+            "has the ports" if one["routed"] else "-",
+            one["address4"],
+            local_ports(one),
+            when(one["started"]),
+        )
+        for one in found["instances"]
+    ]
+    table(
+        ("instance", "state", "ports", "address", "local ports", "started"),
+        rows,
+        "No version has an instance: alongside up SERVICE@VERSION.",
+    )
