@@ -102,6 +102,8 @@ def _skeleton() -> list[Chain]:
         Accept(),
     )
     to_host_new = Rule((IsNew(), ToHost()), Goto("closed"))
+    # The host's own packets pass here again, by lo, and have been decided in output.
+    from_others = Rule((NotFrom("lo"), IsNew(), ToHost()), Goto("closed"))
     to_host = Rule((ToHost(),), Goto("dispatch"))
     return [
         Chain(SCHEMA),
@@ -115,7 +117,7 @@ def _skeleton() -> list[Chain]:
                 Rule((), Lookup("ip6 daddr", "guard6")),
             ),
         ),
-        Chain("closed-prerouting", Hook("filter", "prerouting", -150), (to_host_new,)),
+        Chain("closed-prerouting", Hook("filter", "prerouting", -150), (from_others,)),
         Chain("closed-output", Hook("filter", "output", -150), (other_loopback, to_host_new)),
         Chain("closed", rules=_dispatch("closed")),
         Chain(

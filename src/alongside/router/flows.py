@@ -76,6 +76,8 @@ class UdpRoutes:
             else:
                 self._bound[routed.port.address.packed, routed.port.number] = ends
         self._local_ports = ruleset.local_ports
+        self._proxies = {one.packed for one in LOOPBACK}
+        self._proxies |= {subnet.proxy6.packed for subnet in ruleset.subnets}
         # By netmask, so that 1,000 subnets of one size are one look-up.
         self._subnets: dict[tuple[int, int], set[int]] = {}
         for subnet in ruleset.subnets:
@@ -111,8 +113,7 @@ class UdpRoutes:
             return False
         if self._is_instance(flow.reply_source):
             return True
-        loopback = any(flow.reply_source == one.packed for one in LOOPBACK)
-        return loopback and flow.reply_source_port in self._local_ports
+        return flow.reply_source in self._proxies and flow.reply_source_port in self._local_ports
 
     def _is_instance(self, address: bytes) -> bool:
         number = int.from_bytes(address, "big")

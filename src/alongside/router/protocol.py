@@ -16,8 +16,8 @@ class Target:
     """One instance as the far end of a route.
 
     Packets from outside and from the host go to `ipv4`/`ipv6` and `port`, the container's own;
-    packets from containers, and from loopback, go to `local_port` (on the bridge's gateway
-    address, and on loopback), where the engine's proxy answers.
+    packets from containers, and from loopback, go to `local_port` (on the subnet's `gateway4` or
+    `proxy6`, and on loopback), where the engine's proxy answers.
     """
 
     name: str  # dns@1.0.0, for comments and for people

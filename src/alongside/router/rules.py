@@ -122,10 +122,11 @@ class ClientHash:
     family: Family
     of: int
     below: int
+    seed: int = HASH_SEED
 
     def __str__(self) -> str:
         source = f"{ip(self.family)} saddr"
-        return f"jhash {source} mod {self.of} seed {HASH_SEED:#x} < {self.below}"
+        return f"jhash {source} mod {self.of} seed {self.seed:#x} < {self.below}"
 
 
 Match = (
