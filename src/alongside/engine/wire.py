@@ -70,13 +70,13 @@ def listed_image(found: Json) -> Image:
 def published(listed: Row) -> Iterator[Published]:
     """From one of `GET /containers/json`."""
     for port in listed["Ports"] or ():
-        # No PublicPort: exposed only. No IP: some engines give a port once more without one.
-        if not port.get("PublicPort") or not port.get("IP") or port["Type"] not in list(Protocol):
+        # No PublicPort: exposed only.
+        if not port.get("PublicPort") or port["Type"] not in list(Protocol):
             continue
         yield Published(
             container=_own_name(listed["Names"]),
             protocol=Protocol(port["Type"]),
-            address=ip_address(port["IP"]),
+            address=ip_address(port.get("IP") or "0.0.0.0"),  # noqa: S104 - read, not bound
             number=port["PublicPort"],
             project=(listed["Labels"] or {}).get(_COMPOSE_PROJECT, ""),
         )

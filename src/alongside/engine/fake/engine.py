@@ -1,0 +1,332 @@
+"""`FakeEngine`: containers, images and networks in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from ipaddress import IPv4Address, IPv6Address
+
+from alongside.domain.errors import NotFound, StepFailed, Unavailable
+from alongside.engine.protocol import (
+    LABEL_SERVICE,
+    Container,
+    EngineInfo,
+    Event,
+    Image,
+    Network,
+    Published,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What a container does when it is started."""
+
+    log: tuple[str, ...] = ()
+    exit_code: int | None = None  # it ends at once; None: it runs on
+    health: str = "healthy"  # what its health check comes to, if it has one
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A container, and what its inspection does not show."""
+
+    shown: Container
+    has_health: bool
+    publishes: tuple[Published, ...]
+    network: str
+    log: list[str] = field(default_factory=list)
+
+
+class FakeEngine:
+    """An `Engine`. What is named and not there is refused as the real one refuses it.
+
+    The scripts of containers that are yet to come are set by name in `scripts`. Containers have
+    no process: their `pid` is 0, so that nobody takes a stranger's for theirs.
+    """
+
+    def __init__(self) -> None:
+        self.scripts: dict[str, Script] = {}
+        self.answers = True  # False: the engine is down
+        self._containers: dict[str, _Entry] = {}
+        self._images: dict[str, Image] = {}  # by ID
+        self._networks = {"bridge": Network("bridge", "bridge", "docker0")}
+        self._events: list[Event] = []
+        self._changed = asyncio.Event()
+
+    # The protocol
+
+    async def info(self) -> EngineInfo:
+        self._check()
+        return EngineInfo("20.10.24", "1.41", "a fake", "/nowhere")
+
+    async def containers(self) -> list[Container]:
+        self._check()
+        return [one.shown for one in self._containers.values() if LABEL_SERVICE in one.shown.labels]
+
+    async def container(self, name: str) -> Container | None:
+        self._check()
+        entry = self._containers.get(name)
+        return entry.shown if entry else None
+
+    async def image(self, reference: str) -> Image | None:
+        self._check()
+        return self._image(reference)
+
+    async def images(self) -> list[Image]:
+        self._check()
+        return [one for one in self._images.values() if LABEL_SERVICE in one.labels]
+
+    async def untag(self, reference: str) -> None:
+        self._check()
+        image = self._image(reference)
+        if image is None:
+            return
+        rest = tuple(tag for tag in image.tags if tag != _tagged(reference))
+        if rest:
+            self._images[image.id] = replace(image, tags=rest)
+            return
+        for entry in self._containers.values():
+            if entry.shown.image_id == image.id:
+                raise StepFailed(
+                    f"The engine did not untag {reference}: conflict: unable to remove repository "
+                    f'reference "{reference}" (must force) - container {entry.shown.id[:12]} is '
+                    f"using its referenced image {image.id[7:19]}"
+                )
+        del self._images[image.id]
+        self._emit("image", "delete", image.id)
+
+    async def start(self, name: str) -> None:
+        self._check()
+        entry = self._containers.get(name)
+        if entry is None:
+            raise NotFound(f"There is no container {name}, so it cannot be started.")
+        if entry.shown.state == "paused":
+            entry.shown = replace(entry.shown, state="running")
+            self._emit("container", "unpause", name)
+        elif not entry.shown.running:
+            self._run(entry)
+
+    async def stop(self, name: str, timeout: int = 10) -> None:
+        self._check()
+        entry = self._containers.get(name)
+        if entry is not None and entry.shown.state in ("running", "paused"):
+            self.end(name, 0)
+            self._emit("container", "stop", name)
+
+    async def remove(self, name: str) -> None:
+        self._check()
+        entry = self._containers.get(name)
+        if entry is not None:
+            if entry.shown.state in ("running", "paused"):
+                self.end(name, 137)
+            del self._containers[name]
+            self._emit("container", "destroy", name)
+
+    async def published(self) -> list[Published]:
+        self._check()
+        return [
+            port
+            for entry in self._containers.values()
+            if entry.shown.state in ("running", "paused")
+            for port in entry.publishes
+        ]
+
+    async def networks(self) -> list[Network]:
+        self._check()
+        return list(self._networks.values())
+
+    async def logs(self, name: str, *, tail: int, follow: bool = False) -> AsyncIterator[str]:
+        self._check()
+        entry = self._containers.get(name)
+        if entry is None:
+            raise NotFound(f"There is no container {name}, so it has no log.")
+        position = max(0, len(entry.log) - tail)
+        while True:
+            while position < len(entry.log):
+                position += 1
+                yield entry.log[position - 1]
+            if not follow or entry.shown.state not in ("running", "paused"):
+                return
+            await self._changed.wait()
+            self._check()
+
+    def events(self) -> AsyncIterator[Event]:
+        return self._follow(len(self._events))
+
+    async def _follow(self, position: int) -> AsyncIterator[Event]:
+        while True:
+            while position < len(self._events):
+                position += 1
+                yield self._events[position - 1]
+            self._check()
+            await self._changed.wait()
+
+    async def close(self) -> None:
+        self.answers = False
+        self._wake()
+
+    # What Compose, or somebody else, does to the engine
+
+    def tag(self, reference: str, content: str, labels: Mapping[str, str] | None = None) -> Image:
+        """An image of that content under that name; whoever had the name loses it."""
+        labels = dict(labels or {})
+        digest = hashlib.sha256(repr((content, sorted(labels.items()))).encode()).hexdigest()
+        name = _tagged(reference)
+        for image in list(self._images.values()):
+            if name in image.tags:
+                rest = tuple(tag for tag in image.tags if tag != name)
+                self._images[image.id] = replace(image, tags=rest)
+        there = self._images.get(f"sha256:{digest}")
+        tags = (*(there.tags if there else ()), name)
+        made = Image(f"sha256:{digest}", tags, labels, size=len(content))
+        self._images[made.id] = made
+        self._emit("image", "tag", name)
+        return made
+
+    def create(
+        self,
+        name: str,
+        image: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        network: str = "bridge",
+        ipv4: Mapping[str, IPv4Address] | None = None,
+        ipv6: Mapping[str, IPv6Address] | None = None,
+        publishes: Iterable[Published] = (),
+        has_health: bool = False,
+    ) -> Container:
+        """Raises StepFailed for a name that is taken, an image or a network that is not there."""
+        self._check()
+        if name in self._containers:
+            raise StepFailed(
+                f'Error response from daemon: Conflict. The container name "/{name}" is already '
+                f'in use by container "{self._containers[name].shown.id}". You have to remove (or '
+                "rename) that container to be able to reuse that name."
+            )
+        found = self._image(image)
+        if found is None:
+            raise StepFailed(f"Error response from daemon: No such image: {image}")
+        if network not in self._networks:
+            raise StepFailed(f"Error response from daemon: network {network} not found")
+        container = Container(
+            id=hashlib.sha256(f"{name}{len(self._events)}".encode()).hexdigest(),
+            name=name,
+            image_id=found.id,
+            state="created",
+            health="",
+            exit_code=0,
+            restarts=0,
+            pid=0,
+            started=None,
+            labels={**found.labels, **(labels or {})},  # as the engine does it
+            ipv4=ipv4 or {},
+            ipv6=ipv6 or {},
+        )
+        self._containers[name] = _Entry(container, has_health, tuple(publishes), network)
+        self._emit("container", "create", name)
+        return container
+
+    def every(self) -> list[Container]:
+        """All containers, also those that are not ours."""
+        return [entry.shown for entry in self._containers.values()]
+
+    def add_network(self, name: str, bridge: str) -> None:
+        self._check()
+        self._networks[name] = Network(name, "bridge", bridge)
+        self._emit("network", "create", name)
+
+    def remove_network(self, name: str) -> None:
+        self._check()
+        used = [one for one in self._containers.values() if one.network == name]
+        if any(one.shown.running for one in used):
+            raise StepFailed(f"Error response from daemon: network {name} has active endpoints")
+        if self._networks.pop(name, None):
+            self._emit("network", "destroy", name)
+
+    # What happens to containers by itself
+
+    def write(self, name: str, *lines: str) -> None:
+        self._containers[name].log.extend(lines)
+        self._wake()
+
+    def end(self, name: str, exit_code: int) -> None:
+        """The container's program ends."""
+        entry = self._containers[name]
+        if entry.shown.state not in ("running", "paused"):
+            raise AssertionError(f"{name} is {entry.shown.state}, so it cannot end.")
+        entry.shown = replace(entry.shown, state="exited", exit_code=exit_code, health="")
+        self._emit("container", "die", name)
+
+    def crash(self, name: str, exit_code: int) -> None:
+        """The program ends, and the engine's restart policy starts it again."""
+        self.end(name, exit_code)
+        entry = self._containers[name]
+        entry.shown = replace(entry.shown, restarts=entry.shown.restarts + 1)
+        self._run(entry)
+
+    def set_health(self, name: str, health: str) -> None:
+        entry = self._containers[name]
+        entry.shown = replace(entry.shown, health=health)
+        self._emit("container", f"health_status: {health}", name)
+
+    def pause(self, name: str) -> None:
+        entry = self._containers[name]
+        entry.shown = replace(entry.shown, state="paused")
+        self._emit("container", "pause", name)
+
+    def go_down(self) -> None:
+        """The engine ends, and with it every container."""
+        for name, entry in self._containers.items():
+            if entry.shown.state in ("running", "paused"):
+                self.end(name, 137)
+        self.answers = False
+        self._wake()
+
+    def come_up(self) -> None:
+        self.answers = True
+
+    def _run(self, entry: _Entry) -> None:
+        script = self.scripts.get(entry.shown.name, Script())
+        entry.shown = replace(
+            entry.shown,
+            state="running",
+            exit_code=0,
+            health="starting" if entry.has_health else "",
+            started=datetime.now(UTC),
+        )
+        entry.log.extend(script.log)
+        self._emit("container", "start", entry.shown.name)
+        if script.exit_code is not None:
+            self.end(entry.shown.name, script.exit_code)
+        elif entry.has_health and script.health != "starting":
+            self.set_health(entry.shown.name, script.health)
+
+    def _image(self, reference: str) -> Image | None:
+        if reference in self._images:
+            return self._images[reference]
+        name = _tagged(reference)
+        return next((one for one in self._images.values() if name in one.tags), None)
+
+    def _emit(self, kind: str, action: str, name: str) -> None:
+        entry = self._containers.get(name) if kind == "container" else None
+        attributes = {"name": name, **(entry.shown.labels if entry else {})}
+        self._events.append(Event(kind, action, name, attributes))
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _check(self) -> None:
+        if not self.answers:
+            raise Unavailable("The container engine does not answer: it is a fake that is down.")
+
+
+def _tagged(reference: str) -> str:
+    """`dns` is `dns:latest`."""
+    _, _, last = reference.rpartition("/")
+    return reference if ":" in last else f"{reference}:latest"
