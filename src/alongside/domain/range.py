@@ -1,9 +1,9 @@
-"""Ranges of versions, as npm reads them."""
+"""Ranges of versions, as npm reads them (https://github.com/npm/node-semver#ranges)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from alongside.domain.errors import InvalidInput
 from alongside.domain.version import Dated, Version, newest_first
@@ -13,22 +13,27 @@ _LOOKS_LIKE_RANGE = re.compile(r"[\^~<>=|*\s]|^v?\d+(\.\d+)?$|(^|\.)[xX](\.|$)")
 
 
 def is_range(text: str) -> bool:
-    """Whether a text that is no known version may be meant as a range."""
+    """Whether a text that is no known version may be meant as a range: `1` and `1.2` are, as in
+    npm, and `1.2.3`, which only one name could match, is not."""
     return text == LATEST or _LOOKS_LIKE_RANGE.search(text) is not None
 
 
 def select(text: str, candidates: Iterable[Dated]) -> Version | None:
     """The highest version that matches, None where none does.
 
-    `latest` is the newest release; a pre-release only where there is nothing else. In ranges a
-    pre-release matches only where the range names one of the same MAJOR.MINOR.PATCH, as in npm.
-    Raises InvalidInput for a range that cannot be read.
+    `latest` is the newest release, and a pre-release only where there is nothing else. A range
+    is for versions that are SemVer, an optional leading `v` aside; of two with equal precedence
+    (`v1.0.0` and `1.0.0`) it takes the later made. It matches a pre-release only where it names
+    one of the same MAJOR.MINOR.PATCH: `^1.2.0-beta.1` takes 1.2.0-beta.2 and not 1.3.0-beta.1.
+
+    Raises InvalidInput for a range that cannot be read, whatever there is to choose from.
     """
     dated = list(candidates)
     if text == LATEST:
         stable = [one for one in dated if not _is_prerelease(one.version)]
         return next(iter(newest_first(stable or dated)), None)
-    matching = [one for one in dated if one.version.semver and _satisfies(one.version, text)]
+    matches = _parse(text)
+    matching = [one for one in dated if one.version.semver and matches(str(one.version.semver))]
     return next(iter(newest_first(matching)), None)
 
 
@@ -36,14 +41,22 @@ def _is_prerelease(version: Version) -> bool:
     return version.semver is not None and version.semver.prerelease is not None
 
 
-def _satisfies(version: Version, text: str) -> bool:
+def _parse(text: str) -> Callable[[str], bool]:
+    """Whether a SemVer text is in the range.
+
+    node-semver's `satisfies` answers an unreadable range with False; its Range raises. Against
+    npm's own 7.8.5 it differs in one thing (0.9.1): a range that was cut off below a version by
+    `~1`, `^1` or `1.x`, and in the same breath names a pre-release of that version (`^1
+    <=2.0.0-beta`), lets earlier pre-releases of it in.
+    """
     # Lazily: most invocations name a version and need no ranges.
-    import nodesemver  # noqa: PLC0415
+    from nodesemver import make_range  # noqa: PLC0415
 
     try:
-        return bool(nodesemver.satisfies(version.text.removeprefix("v"), text, loose=False))
-    except ValueError as error:
+        test: Callable[[str], bool] = make_range(text, loose=False).test
+    except ValueError:
         raise InvalidInput(
             f"{text!r} is not a range of versions.",
-            hint="Write it as npm does: ^1.2, ~1.2.3, 1.x, '>=1.2 <2', latest.",
-        ) from error
+            hint="Write it as npm does: ^1.2, ~1.2.3, 1.x, '>=1.2 <2', '1.2 - 1.4', latest.",
+        ) from None
+    return test

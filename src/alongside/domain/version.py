@@ -59,8 +59,8 @@ class Dated(NamedTuple):
 
 def newest_first(versions: Iterable[Dated]) -> list[Version]:
     """By SemVer precedence where all are SemVer (equal precedence: the later created first),
-    else by creation."""
-    dated = sorted(versions, key=lambda one: one.created, reverse=True)
+    else by creation; what was made at one time by name, so that the order is always the same."""
+    dated = sorted(versions, key=lambda one: (one.created, one.version.text), reverse=True)
     parsed = [(one.version.semver, one.version) for one in dated]
     if all(one is not None for one, _ in parsed):
         parsed.sort(key=lambda pair: pair[0] or semver.Version(0), reverse=True)
