@@ -71,9 +71,9 @@ class Client:
             "POST", f"/v1/{verb}", json.dumps(body).encode(), "application/json"
         )
 
-    def build(self, tree: Iterable[bytes], **source: object) -> Iterator[Json]:
+    def build(self, archive: Iterable[bytes], /, **source: object) -> Iterator[Json]:
         """Send a tag's tree as a tar; the events of its build."""
-        yield from self._events("POST", _target("/v1/builds", source), tree, "application/x-tar")
+        yield from self._events("POST", _target("/v1/builds", source), archive, "application/x-tar")
 
     def _events(
         self, method: str, target: str, body: bytes | Iterable[bytes], kind: str

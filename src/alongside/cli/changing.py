@@ -19,9 +19,7 @@ def changing(function: Function) -> Function:
     """--message, --dry-run and --json."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="One JSON object a step."),
-        click.option(
-            "--dry-run", is_flag=True, help="Print the plan and the nft text."
-        ),
+        click.option("--dry-run", is_flag=True, help="Print the plan and the nft text."),
         click.option("-m", "--message", default="", metavar="WHY", help="Why, for the history."),
     ):
         function = option(function)

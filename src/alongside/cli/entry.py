@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
-import traceback
 from importlib import import_module
 
 import click
@@ -114,6 +112,9 @@ def _say(error: AlongsideError) -> None:
 
 
 def _bug(error: Exception) -> None:
+    import tempfile
+    import traceback
+
     handle, path = tempfile.mkstemp(prefix="alongside-", suffix=".log")
     with os.fdopen(handle, "w") as file:
         file.write(f"alongside {__version__}, Python {sys.version}\n{sys.argv}\n\n")

@@ -1,0 +1,5 @@
+"""`python -m alongside`, as the git hooks call it."""
+
+from alongside.cli import main
+
+main()

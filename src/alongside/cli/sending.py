@@ -1,0 +1,52 @@
+"""Sending a tag's tree to the daemon, and following its build."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from alongside.cli.changing import follow
+from alongside.client import Client
+from alongside.git import Repository, TagSource
+
+CHUNK = 1 << 20  # bytes
+
+Json = dict[str, Any]
+
+
+def send(
+    client: Client, repository: Repository, source: TagSource, **more: object
+) -> Iterator[Json]:
+    """The events of the build of one tag."""
+    with repository.tree_archive(source) as file:
+        yield from client.build(
+            iter(lambda: file.read(CHUNK), b""),
+            tag=source.tag,
+            commit=source.commit,
+            tree=source.tree,
+            repository=source.repository,
+            source=source.source,
+            **more,
+        )
+
+
+class DaemonBuilds:
+    """`githooks.Builds` over the daemon's socket."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def released(self, tag: str, repository: str) -> Sequence[tuple[str, str]]:
+        found = self._client.get("/v1/tags", tag=tag, repository=repository)
+        return [(f"{one['service']}@{one['version']}", one["commit"]) for one in found["releases"]]
+
+    def build(self, repository: Repository, tags: Sequence[str]) -> None:
+        compose_file = configured_file(repository)
+        for tag in tags:
+            source = repository.resolve_tag(tag)
+            follow(send(self._client, repository, source, compose_file=compose_file))
+
+
+def configured_file(repository: Repository) -> str:
+    """The compose file that `alongside init --file` named; "" for Compose's own choice."""
+    return repository.run("config", "--local", "--get", "alongside.file", check=False).strip()

@@ -1,0 +1,36 @@
+#!/bin/sh
+# Installed by `alongside init`; taken out by `alongside init --remove`.
+# Runs the hook of this name that was here before, then the repository's own in .githooks/,
+# then alongside's part of it. The first that fails decides.
+former=@FORMER@
+own=@OWN@
+name=${0##*/}
+
+run() { # script, then its arguments; standard input is $input where the hook has one
+    [ -x "$1" ] || return 0
+    if [ -n "$reads" ]; then printf '%s' "$input" | "$@"; else "$@"; fi
+}
+
+reads='' input=''
+case $name in
+pre-push | pre-receive | post-receive | post-rewrite | proc-receive)
+    reads=yes
+    input=$(cat; echo .)
+    input=${input%.}
+    ;;
+esac
+
+run "$former/$name" "$@" || exit
+if [ -n "$own" ] && [ "$own" != "$former" ]; then
+    run "$own/$name" "$@" || exit
+fi
+
+if [ "$name" = post-receive ]; then
+    case $input in
+    *" refs/tags/"*)
+        @SOCKET@
+        printf '%s' "$input" | @ALONGSIDE@ hook post-receive
+        ;;
+    esac
+fi
+exit 0

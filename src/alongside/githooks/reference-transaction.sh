@@ -1,0 +1,91 @@
+#!/bin/sh
+# Installed by `alongside init`; taken out by `alongside init --remove`.
+# Runs at every change of a ref, several times, so what is no tag leaves within the shell.
+former=@FORMER@
+own=@OWN@
+state=$1
+input='' tags=''
+
+while read -r old new ref; do
+    input="$input$old $new $ref
+"
+    case $ref in
+    refs/tags/*) tags="$tags$old $new $ref
+" ;;
+    esac
+done
+
+if [ -x "$former/reference-transaction" ]; then
+    printf '%s' "$input" | "$former/reference-transaction" "$@" || exit
+fi
+
+is_zero() {
+    case $1 in *[!0]*) return 1 ;; esac
+}
+
+# Packing refs prunes the loose ones, which looks just like deleting them.
+packing() {
+    case $(tr '\0' ' ' 2>/dev/null <"/proc/$PPID/cmdline") in
+    *pack-refs*) return 0 ;;
+    esac
+    return 1
+}
+
+# .githooks/reference-transaction-STATE-ACTION-TYPE ID OLD NEW, with ACTION new, moved or del.
+scripts() {
+    printf '%s' "$input" | while read -r old new ref; do
+        case $ref in refs/*/*) ;; *) continue ;; esac
+        rest=${ref#refs/}
+        type=${rest%%/*} id=${rest#*/}
+        if is_zero "$new"; then
+            action=del
+            if packing; then continue; fi
+            if [ "$state" = committed ] && git rev-parse --verify --quiet "$ref" >/dev/null; then
+                continue
+            fi
+        elif is_zero "$old"; then
+            action=new
+            # A writer that does not say what it expects sends zeros for a ref that is there.
+            if [ "$state" = prepared ] && git rev-parse --verify --quiet "$ref" >/dev/null; then
+                action=moved
+            fi
+        elif [ "$old" = "$new" ]; then
+            continue
+        else
+            action=moved
+        fi
+        script="$own/reference-transaction-$state-$action-$type"
+        if [ -x "$script" ]; then "$script" "$id" "$old" "$new" </dev/null || exit; fi
+    done
+}
+
+if [ -n "$own" ]; then
+    if [ "$own" != "$former" ] && [ -x "$own/reference-transaction" ]; then
+        printf '%s' "$input" | "$own/reference-transaction" "$@" || exit
+    fi
+    for script in "$own/reference-transaction-$state-"*; do
+        if [ -e "$script" ]; then scripts || exit; fi
+        break
+    done
+fi
+
+[ -n "$tags" ] || exit 0
+case $state in
+prepared)
+    # Only a tag that moves, or one that cannot be an image tag, is alongside's business here.
+    asked=''
+    while read -r old new ref; do
+        [ -n "$ref" ] || continue
+        if is_zero "$new"; then continue; fi
+        case $ref in *+*) asked=yes ;; esac
+        if [ "$old" != "$new" ] && ! is_zero "$old"; then asked=yes; fi
+    done <<EOF
+$tags
+EOF
+    [ -n "$asked" ] || exit 0
+    ;;
+committed) ;;
+*) exit 0 ;;
+esac
+@SOCKET@
+printf '%s' "$tags" | @ALONGSIDE@ hook reference-transaction "$state" "$PPID"
