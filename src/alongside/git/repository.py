@@ -90,7 +90,7 @@ class Repository:
         if parts.scheme and parts.hostname:
             host = parts.hostname + (f":{parts.port}" if parts.port else "")
             return urlunsplit((parts.scheme, host, parts.path, "", ""))
-        return url
+        return os.path.normpath(url) if url.startswith("/") else url
 
     @property
     def source(self) -> str:

@@ -23,10 +23,11 @@ is_zero() {
     case $1 in *[!0]*) return 1 ;; esac
 }
 
-# Packing refs prunes the loose ones, which looks just like deleting them.
+# Packing refs writes the packed ones, which looks just like making them, and prunes the loose
+# ones, which looks just like deleting them.
 packing() {
     case $(tr '\0' ' ' 2>/dev/null <"/proc/$PPID/cmdline") in
-    *pack-refs*) return 0 ;;
+    *" pack-refs "* | *" refs optimize "* | *" refs migrate "*) return 0 ;;
     esac
     return 1
 }
@@ -39,7 +40,6 @@ scripts() {
         type=${rest%%/*} id=${rest#*/}
         if is_zero "$new"; then
             action=del
-            if packing; then continue; fi
             if [ "$state" = committed ] && git rev-parse --verify --quiet "$ref" >/dev/null; then
                 continue
             fi
@@ -64,7 +64,7 @@ if [ -n "$own" ]; then
         printf '%s' "$input" | "$own/reference-transaction" "$@" || exit
     fi
     for script in "$own/reference-transaction-$state-"*; do
-        if [ -e "$script" ]; then scripts || exit; fi
+        if [ -e "$script" ] && ! packing; then scripts || exit; fi
         break
     done
 fi
@@ -87,5 +87,6 @@ EOF
 committed) ;;
 *) exit 0 ;;
 esac
+if packing; then exit 0; fi
 @SOCKET@
 printf '%s' "$tags" | @ALONGSIDE@ hook reference-transaction "$state" "$PPID"

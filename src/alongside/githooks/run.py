@@ -11,7 +11,7 @@ from alongside.domain.errors import AlongsideError, Unavailable
 from alongside.git.repository import Repository
 
 _ZERO = re.compile(r"0+")
-_SEMVER_WITH_BUILD = re.compile(r"v?\d+\.\d+\.\d+[^+/]*\+[^/]*")
+_WITH_BUILD = re.compile(r"v?\d[^+]*\+.*")  # 1.0.0+build: a version, and no image tag
 _GETTERS = ("fetch", "pull", "clone", "remote")  # git verbs that bring tags of others
 
 
@@ -62,7 +62,7 @@ def _check(
     builds: Builds,
 ) -> int:
     """1 for a tag that must not be."""
-    if _SEMVER_WITH_BUILD.fullmatch(tag.rpartition("/")[2]):
+    if _WITH_BUILD.fullmatch(tag.rpartition("/")[2]):
         say(
             f"The tag {tag} cannot be released: an image tag cannot hold '+'. "
             "Write the build metadata with a hyphen, or leave it out."
