@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +33,6 @@ class NftRouter:
         enter = ("nsenter", f"--net={namespace}", "--") if namespace else ()
         self._command = (*enter, *command)
         self._namespace = namespace
-        self._channel: socket.socket | None = None
         self._applied: Table | None = None
         self._known: _Known | None = None
         # How this nft prints a chain's rules, where that is not how they were written.
@@ -126,9 +124,8 @@ class NftRouter:
         return Listing(chains, listing.collections, listing.foreign)
 
     def _generation(self) -> int:
-        if self._channel is None:
-            self._channel = open_netlink(NETLINK_NETFILTER, namespace=self._namespace)
-        return ruleset_generation(self._channel)
+        with open_netlink(NETLINK_NETFILTER, namespace=self._namespace) as channel:
+            return ruleset_generation(channel)
 
     async def _list(self) -> _Known:
         """The generation is read first: a change while nft lists is seen the next time."""
