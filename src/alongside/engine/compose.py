@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 import signal
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,7 @@ class DockerCompose:
         model: Mapping[str, Any] = yaml.load(out, _Loader)  # noqa: S506 - it is a safe one
         return model
 
-    async def build(self, project: Project, services: Sequence[str]) -> AsyncIterator[str]:
+    async def build(self, project: Project, services: Sequence[str]) -> AsyncGenerator[str, None]:
         arguments = ["--progress", "plain", *_arguments(project), "build", *services]
         log = BuildLog()
         async with self._process(arguments, project.environment, merged=True) as process:

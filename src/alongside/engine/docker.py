@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -132,7 +132,9 @@ class DockerEngine:
         listed = await self._ask("list networks", lambda docker: docker.networks.list())
         return [wire.network(one) for one in listed]
 
-    async def logs(self, name: str, *, tail: int, follow: bool = False) -> AsyncIterator[str]:
+    async def logs(
+        self, name: str, *, tail: int, follow: bool = False
+    ) -> AsyncGenerator[str, None]:
         found = await self._named(name)
         if found is None:
             raise NotFound(f"There is no container {name}, so it has no log.")
@@ -144,11 +146,11 @@ class DockerEngine:
             async for line in lines:
                 yield line
 
-    def events(self) -> AsyncIterator[Event]:
+    def events(self) -> AsyncGenerator[Event, None]:
         """Events since the call itself, however late the first one is waited for."""
         return self._events(since=time.time())
 
-    async def _events(self, since: float) -> AsyncIterator[Event]:
+    async def _events(self, since: float) -> AsyncGenerator[Event, None]:
         kinds = {"type": ["container", "image", "network"]}
         asked = {"since": f"{since:.9f}", "filters": json.dumps(kinds)}
         chunks = self._stream("send events", "events", asked)

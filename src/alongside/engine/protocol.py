@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
@@ -121,12 +121,12 @@ class Engine(Seam):
 
     async def published(self) -> list[Published]: ...
     async def networks(self) -> list[Network]: ...
-    def logs(self, name: str, *, tail: int, follow: bool = False) -> AsyncIterator[str]:
+    def logs(self, name: str, *, tail: int, follow: bool = False) -> AsyncGenerator[str, None]:
         """Lines without their line ends, standard output and error as they came; `follow` until
         the container ends. Raises NotFound where there is no such container."""
         ...
 
-    def events(self) -> AsyncIterator[Event]:
+    def events(self) -> AsyncGenerator[Event, None]:
         """Events since the call itself. Ends, or raises Unavailable, when the engine goes away."""
         ...
 
@@ -152,7 +152,7 @@ class Compose(Seam):
         secrets in clear: never store it. Raises InvalidInput where the file does not parse."""
         ...
 
-    def build(self, project: Project, services: Sequence[str]) -> AsyncIterator[str]:
+    def build(self, project: Project, services: Sequence[str]) -> AsyncGenerator[str, None]:
         """BuildKit's plain progress, line by line. Raises BuildFailed with the failing step."""
         ...
 

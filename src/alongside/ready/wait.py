@@ -4,79 +4,119 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 
-from alongside.domain.errors import AlongsideError, NotReady
+from alongside.domain.errors import AlongsideError, NotReady, Unavailable
 from alongside.domain.instance import Instance
 from alongside.domain.service import Ready, ReadyKind
-from alongside.engine.protocol import Container, Engine
+from alongside.engine.protocol import Container, Engine, Event
 from alongside.ready.probes import PROBES
 
 LOG_LINES = 20
 SETTLED = 1.0  # seconds that an instance with nothing to ask must have run
-CRASHES = 3  # restarts after which it is not waited for any longer
+LOOP = 3  # restarts while it is waited for, after which it is not waited for any longer
 
 
 async def wait_ready(ready: Ready, instance: Instance, engine: Engine) -> None:
-    """Ask, from the host at the container's own address, until the answer is yes.
+    """Ask, from the host at the container's own IPv4 address, until the answer is yes.
 
     Raises NotReady with the last answer in its own words and the last log lines: when
-    `ready.timeout` seconds are over, or at once when the container has exited.
+    `ready.timeout` seconds are over, or at once when the container ends, is gone, or is
+    restarted again and again. Raises Unavailable where the engine goes away.
     """
-    deadline = time.monotonic() + ready.timeout
-    host = str(instance.subnet.address4)
-    heard = "nothing was heard from it"
-    while True:
-        probe = PROBES.get(ready.kind)
-        if probe is not None:
-            heard = await probe(host, ready)
-            if not heard:
-                return
-        container = await engine.container(instance.name)
-        if container is None:
-            raise await _not_ready(instance, engine, "its container is gone")
-        ended = _ended(container)
-        if ended:
-            raise await _not_ready(instance, engine, ended)
-        if probe is None:
-            heard = _look(ready, container)
-            if not heard:
-                return
-        if time.monotonic() >= deadline:
-            raise await _not_ready(
-                instance, engine, f"after {ready.timeout:g} s the last answer was: {heard}"
+    async with aclosing(engine.events()) as events:
+        wait = _Wait(ready, instance, engine, await engine.container(instance.name))
+        watching = asyncio.create_task(wait.watch(events))
+        asking = asyncio.create_task(wait.ask())
+        try:
+            done, _ = await asyncio.wait(
+                (watching, asking), timeout=ready.timeout, return_when=asyncio.FIRST_COMPLETED
             )
-        await asyncio.sleep(ready.interval)
+        finally:
+            for task in (watching, asking):
+                task.cancel()
+            await asyncio.gather(watching, asking, return_exceptions=True)
+    # A yes that came together with the end of the container is no yes.
+    for task in (watching, asking):
+        if task in done:
+            return task.result()
+    raise await wait.failure(f"within {ready.timeout:g} s: {wait.heard}")
 
 
-def _ended(container: Container) -> str:
-    if container.state in ("exited", "dead"):
-        return f"it exited with code {container.exit_code}"
-    if container.restarts >= CRASHES:
-        return f"it was restarted {container.restarts} times, with exit code {container.exit_code}"
-    return ""
+class _Wait:
+    """`container`: as it was when the events began."""
+
+    def __init__(
+        self, ready: Ready, instance: Instance, engine: Engine, container: Container | None
+    ) -> None:
+        self._ready = ready
+        self._instance = instance
+        self._engine = engine
+        self._container = container
+        self._restarts = container.restarts if container else 0
+        self.heard = "nothing was asked yet"
+
+    async def ask(self) -> None:
+        """Returns when the answer is yes."""
+        while True:
+            self.heard = await self._answer()
+            if not self.heard:
+                return
+            await asyncio.sleep(self._ready.interval)
+
+    async def watch(self, events: AsyncIterator[Event]) -> None:
+        """Raises when there is nothing left to wait for."""
+        name = self._instance.name
+        await self._check()
+        async for event in events:
+            if event.kind == "container" and event.name == name:
+                self._container = await self._engine.container(name)
+                await self._check()
+        raise Unavailable(f"The container engine went away while {name} was waited for.")
+
+    async def _check(self) -> None:
+        container = self._container
+        if container is None:
+            raise await self.failure("its container is gone")
+        if container.state in ("exited", "dead"):
+            raise await self.failure(f"it ended with exit code {container.exit_code}")
+        if self._ready.kind is ReadyKind.HEALTH and container.running and not container.health:
+            raise await self.failure("it has no health check, and readiness is to be its word")
+        since = container.restarts - self._restarts
+        if since >= LOOP:
+            raise await self.failure(
+                f"it was restarted {since} times, and ended with exit code "
+                f"{container.exit_code} again"
+            )
+
+    async def _answer(self) -> str:
+        container = self._container
+        # A paused container accepts connections too: the kernel does it for the program.
+        if container is None or not container.running or container.started is None:
+            return f"its container is {container.state if container else 'gone'}"
+        if self._ready.kind is ReadyKind.HEALTH:
+            return _health(container)
+        if self._ready.kind is ReadyKind.RUNNING:
+            age = time.time() - container.started.timestamp()
+            return "" if age >= SETTLED else f"it has run for {age:.1f} s only"
+        return await PROBES[self._ready.kind](str(self._instance.subnet.address4), self._ready)
+
+    async def failure(self, why: str) -> NotReady:
+        try:
+            log = [line async for line in self._engine.logs(self._instance.name, tail=LOG_LINES)]
+        except AlongsideError:
+            log = []  # there is no container to have any
+        wrote = "Its last lines stand below" if log else "It wrote nothing"
+        return NotReady(
+            f"{self._instance.name} did not become ready: {why}.",
+            hint=f"{wrote}; `x-alongside.ready` says what is asked of it, and how long.",
+            log=log,
+        )
 
 
-def _look(ready: Ready, container: Container) -> str:
-    """The kinds that the engine answers for: the Compose health check, and running at all."""
-    if ready.kind is ReadyKind.HEALTH:
-        if container.health in ("", "healthy"):
-            return "" if container.running else f"it is {container.state}"
-        return f"its health check says {container.health}"
-    if container.started is None or not container.running:
-        return f"it is {container.state}"
-    age = time.time() - container.started.timestamp()
-    return "" if age >= SETTLED else f"it has run for {age:.1f} s"
-
-
-async def _not_ready(instance: Instance, engine: Engine, why: str) -> NotReady:
-    try:
-        log = [line async for line in engine.logs(instance.name, tail=LOG_LINES)]
-    except AlongsideError:
-        log = []  # there is no container to have any
-    return NotReady(
-        f"{instance.name} did not become ready: {why}.",
-        hint="Its last lines stand below; `x-alongside.ready` says what is asked, and how long."
-        if log
-        else "It wrote nothing; `x-alongside.ready` says what is asked, and how long.",
-        log=log,
-    )
+def _health(container: Container) -> str:
+    if container.health == "healthy":
+        return ""
+    said = container.health_output.splitlines()
+    return f"its health check says {container.health}" + (f": {said[-1]}" if said else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
@@ -38,7 +38,7 @@ class FakeCompose:
     async def config(self, project: Project) -> Mapping[str, Any]:
         return load(project.name, project.files, project.environment)
 
-    async def build(self, project: Project, services: Sequence[str]) -> AsyncIterator[str]:
+    async def build(self, project: Project, services: Sequence[str]) -> AsyncGenerator[str, None]:
         model = load(project.name, project.files, project.environment)
         log = BuildLog()
         for number, service in enumerate(services, 1):

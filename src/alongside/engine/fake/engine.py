@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
@@ -139,7 +139,9 @@ class FakeEngine:
         self._check()
         return list(self._networks.values())
 
-    async def logs(self, name: str, *, tail: int, follow: bool = False) -> AsyncIterator[str]:
+    async def logs(
+        self, name: str, *, tail: int, follow: bool = False
+    ) -> AsyncGenerator[str, None]:
         self._check()
         entry = self._containers.get(name)
         if entry is None:
@@ -154,10 +156,10 @@ class FakeEngine:
             await self._changed.wait()
             self._check()
 
-    def events(self) -> AsyncIterator[Event]:
+    def events(self) -> AsyncGenerator[Event, None]:
         return self._follow(len(self._events))
 
-    async def _follow(self, position: int) -> AsyncIterator[Event]:
+    async def _follow(self, position: int) -> AsyncGenerator[Event, None]:
         while True:
             while position < len(self._events):
                 position += 1
@@ -268,9 +270,9 @@ class FakeEngine:
         entry.shown = replace(entry.shown, restarts=entry.shown.restarts + 1)
         self._run(entry)
 
-    def set_health(self, name: str, health: str) -> None:
+    def set_health(self, name: str, health: str, output: str = "") -> None:
         entry = self._containers[name]
-        entry.shown = replace(entry.shown, health=health)
+        entry.shown = replace(entry.shown, health=health, health_output=output)
         self._emit("container", f"health_status: {health}", name)
 
     def pause(self, name: str) -> None:
