@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import yaml
 
+from alongside.compose.schema import KEY, ServiceSettings, read
 from alongside.domain.errors import InvalidInput, NotFound
 
 # In Compose's own order of preference.
@@ -36,22 +37,18 @@ def find_compose_file(tree: Path, named: str = "") -> Path:
 def linked_files(compose_file: Path) -> tuple[str, ...]:
     """`x-alongside.linked` of every service, read from the raw file: Compose itself refuses to
     read a file whose `env_file` is not there yet. What is not understood here is left to the
-    real reading, which says what is wrong with it."""
+    real reading, which says what is wrong with it. Raises InvalidInput for a file that would lie
+    outside the tree."""
     try:
         raw = yaml.safe_load(compose_file.read_text())
     except (yaml.YAMLError, OSError, UnicodeDecodeError):
         return ()
     services = raw.get("services") if isinstance(raw, dict) else None
     found: dict[str, None] = {}
-    for service in services.values() if isinstance(services, dict) else ():
-        settings = service.get("x-alongside") if isinstance(service, dict) else None
-        names = settings.get("linked") if isinstance(settings, dict) else None
-        for name in names if isinstance(names, list) else ():
-            path = PurePosixPath(str(name))
-            if path.is_absolute() or ".." in path.parts:
-                raise InvalidInput(
-                    f"x-alongside.linked names {name!r}, which is outside the repository.",
-                    hint="Name files relative to the compose file's folder.",
-                )
-            found[str(path)] = None
+    for name, service in services.items() if isinstance(services, dict) else ():
+        settings = service.get(KEY) if isinstance(service, dict) else None
+        linked = settings.get("linked") if isinstance(settings, dict) else None
+        if linked:
+            said = read(ServiceSettings, f"service {name}", {"linked": linked}).linked
+            found |= dict.fromkeys(str(PurePosixPath(one)) for one in said)
     return tuple(found)

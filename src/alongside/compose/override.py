@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime
+from ipaddress import IPv6Network
 from typing import Any
 
-import yaml
-
+from alongside.compose.merge import Override, Reset, dump
 from alongside.domain.instance import Instance, slug
 from alongside.domain.release import Release
-from alongside.domain.service import Service, Sharing
+from alongside.domain.service import Dependency, Service, Sharing
 from alongside.domain.version import Version
 from alongside.engine.protocol import (
     LABEL_COMMIT,
@@ -20,36 +21,9 @@ from alongside.engine.protocol import (
     LABEL_VERSION,
 )
 
+Model = Mapping[str, Any]
+
 _SHARED_NETWORK = "alongside-shared"
-
-
-class _Override:
-    """A value that takes the place of the person's own, where Compose would merge them."""
-
-    def __init__(self, value: object) -> None:
-        self.value = value
-
-
-class _Reset:
-    """The person's own value is taken out."""
-
-
-class _Dumper(yaml.SafeDumper):
-    pass
-
-
-def _represent_override(dumper: yaml.SafeDumper, override: _Override) -> yaml.Node:
-    node = dumper.represent_data(override.value)
-    node.tag = "!override"
-    return node
-
-
-def _represent_reset(dumper: yaml.SafeDumper, _: _Reset) -> yaml.Node:
-    return dumper.represent_scalar("!reset", "null", style="")
-
-
-_Dumper.add_representer(_Override, _represent_override)
-_Dumper.add_representer(_Reset, _represent_reset)
 
 
 def build_override(
@@ -61,61 +35,108 @@ def build_override(
     repository: str,
     created: datetime,
 ) -> str:
-    """For the build: the image's name, and labels that say what it is (OCI image specification,
-    annotations) and suffice to find it again."""
+    """For the build: the images' names, and labels that say what they are (OCI image
+    specification, annotations) and suffice to find a release again."""
     labels = {
         "org.opencontainers.image.version": str(version),
         "org.opencontainers.image.revision": commit,
         "org.opencontainers.image.created": created.isoformat(timespec="seconds"),
         "org.opencontainers.image.source": source,
+    }
+    release = {
         LABEL_SERVICE: service.name,
         LABEL_VERSION: str(version),
         LABEL_COMMIT: commit,
         LABEL_REPOSITORY: repository,
     }
-    return _dump(
-        {
-            "services": {
-                service.name: {
-                    "image": f"{service.image}:{version}",
-                    "build": {"labels": labels},
-                }
-            }
+    services = {
+        service.name: {
+            "image": f"{service.image}:{version}",
+            "build": {"labels": labels | release},
         }
-    )
+    }
+    for one in _copies(service):
+        services[one.name] = {
+            "image": _copy_image(service, one, version),
+            "build": {"labels": labels},
+        }
+    return dump({"services": services})
 
 
-def override(release: Release, instance: Instance, model: Mapping[str, Any]) -> str:
+def build_targets(service: Service) -> list[str]:
+    """The services that are built for a release: itself, and what it has a copy of."""
+    return [service.name, *(one.name for one in _copies(service))]
+
+
+def _copies(service: Service) -> list[Dependency]:
+    return [one for one in service.depends if one.built]
+
+
+def _copy_image(service: Service, dependency: Dependency, version: Version) -> str:
+    """A name apart from the dependency's own releases, which are made by other builds."""
+    return f"{service.image}/{slug(dependency.name)}:{version}"
+
+
+def override(release: Release, instance: Instance, model: Model, *, removing: bool = False) -> str:
     """For one instance: its image by ID, its name, its own network and address, its local ports.
 
-    `model` is Compose's own model of the release's compose file.
+    `model` is Compose's own model of the release's compose file. `removing`: for taking the
+    project down, volumes included; what is shared is out of its reach then.
     """
     spec = release.spec
-    services: dict[str, Any] = {
-        name: {"container_name": _Reset(), "ports": _Reset()}
-        for name in (one.name for one in spec.depends if one.sharing is Sharing.OWN)
+    services = {
+        one.name: _own_dependency(release, one, model["services"][one.name])
+        for one in spec.depends
+        if one.sharing is Sharing.OWN
     }
-    for name in services:
-        services[name] |= _without_shared(spec, model["services"][name])
     services[spec.name] = _released(release, instance, model["services"][spec.name])
     networks: dict[str, Any] = {"default": _network(instance)}
-    if _shared_names(spec):
-        networks[_SHARED_NETWORK] = {
-            "external": True,
-            "name": shared_network(release.repository),
-        }
-        for settings in services.values():
-            settings.setdefault("networks", {})[_SHARED_NETWORK] = {}
-    return _dump(
+    if _shared(spec):
+        networks[_SHARED_NETWORK] = {"external": True, "name": shared_network(release.repository)}
+        for name, settings in services.items():
+            _join(settings, model["services"][name])
+    return dump(
         {
             "services": services,
             "networks": networks,
-            "volumes": _volume_names(spec, release.repository, instance.project),
+            "volumes": _volumes(release, instance, model, removing=removing),
         }
     )
 
 
-def _released(release: Release, instance: Instance, raw: Mapping[str, Any]) -> dict[str, Any]:
+def _join(settings: dict[str, Any], raw: Model) -> None:
+    """Put a service on the shared network, beside those that it is on: one that names none is on
+    the default network, and only as long as it names none."""
+    if raw.get("network_mode"):
+        return
+    networks = settings.setdefault("networks", {})
+    if "default" in (raw.get("networks") or {}):
+        networks.setdefault("default", {})
+    networks[_SHARED_NETWORK] = {}
+
+
+def _volumes(
+    release: Release, instance: Instance, model: Model, *, removing: bool
+) -> dict[str, Any]:
+    """`down --volumes` removes every volume of the project by its name, whoever else uses it;
+    external ones alone it leaves. So all but the instance's own are external then."""
+    own = {
+        volume.name: {"name": f"{instance.project}_{volume.name}"}
+        for volume in release.spec.volumes
+        if volume.sharing is Sharing.OWN
+    }
+    shared = _shared_volumes(release)
+    if not removing:
+        return own | shared
+    others = {
+        name: Override({"external": True, "name": shared.get(name, raw or {}).get("name", name)})
+        for name, raw in (model.get("volumes") or {}).items()
+        if name not in own
+    }
+    return own | others
+
+
+def _released(release: Release, instance: Instance, raw: Model) -> dict[str, Any]:
     subnet = instance.subnet
     # On loopback for people and probes; on addresses of the host's own for packets from containers.
     # Publishing also makes the engine accept forwarded packets to the container's port.
@@ -127,7 +148,7 @@ def _released(release: Release, instance: Instance, raw: Mapping[str, Any]) -> d
     ]
     return {
         "image": release.image_id,
-        "build": _Reset(),
+        "build": Reset(),
         "pull_policy": "never",
         "container_name": instance.name,
         "labels": {
@@ -137,7 +158,7 @@ def _released(release: Release, instance: Instance, raw: Mapping[str, Any]) -> d
             LABEL_REPOSITORY: release.repository,
             LABEL_ORDINAL: str(instance.ordinal),
         },
-        "ports": _Override(ports) if ports else _Reset(),
+        "ports": Override(ports) if ports else Reset(),
         "networks": {
             "default": {
                 "ipv4_address": str(subnet.address4),
@@ -148,29 +169,49 @@ def _released(release: Release, instance: Instance, raw: Mapping[str, Any]) -> d
     }
 
 
-def _without_shared(spec: Service, raw: Mapping[str, Any]) -> dict[str, Any]:
+def _own_dependency(release: Release, dependency: Dependency, raw: Model) -> dict[str, Any]:
+    """Names and ports of the host are there once, and an instance beside another has neither."""
+    settings: dict[str, Any] = {"container_name": Reset(), "ports": Reset()}
+    if dependency.built:
+        settings |= {
+            "image": _copy_image(release.spec, dependency, release.version),
+            "build": Reset(),
+            "pull_policy": "never",
+        }
+    return settings | _without_shared(release.spec, raw)
+
+
+def _without_shared(spec: Service, raw: Model) -> dict[str, Any]:
     """What is shared runs in a project of its own, so this one does not wait for it."""
     depends = raw.get("depends_on") or {}
-    shared = _shared_names(spec)
+    shared = {one.name for one in _shared(spec)}
     if not shared & set(depends):
         return {}
     kept = {name: condition for name, condition in depends.items() if name not in shared}
-    return {"depends_on": _Override(kept) if kept else _Reset()}
+    return {"depends_on": Override(kept) if kept else Reset()}
 
 
 def _network(instance: Instance) -> dict[str, Any]:
+    """The instance's own network.
+
+    The engine gives addresses out from the first free one, in start order, and dependencies
+    start first: without `ip_range` one of them gets the address that is to be the instance's.
+    """
     subnet = instance.subnet
+    *_, upper4 = subnet.ipv4.subnets()
+    upper6 = IPv6Network((int(subnet.ipv6.network_address) + (1 << 16), 112))
+    pools = ((subnet.ipv4, subnet.gateway4, upper4), (subnet.ipv6, subnet.gateway6, upper6))
     return {
         "name": instance.network,
-        "external": _Reset(),
+        "external": Reset(),
         "driver": "bridge",
         "driver_opts": {"com.docker.network.bridge.name": subnet.bridge},
         "enable_ipv6": True,
-        "ipam": _Override(
+        "ipam": Override(
             {
                 "config": [
-                    {"subnet": str(subnet.ipv4), "gateway": str(subnet.gateway4)},
-                    {"subnet": str(subnet.ipv6), "gateway": str(subnet.gateway6)},
+                    {"subnet": str(all_), "gateway": str(gateway), "ip_range": str(dynamic)}
+                    for all_, gateway, dynamic in pools
                 ]
             }
         ),
@@ -179,7 +220,10 @@ def _network(instance: Instance) -> dict[str, Any]:
 
 def shared_name(repository: str) -> str:
     """The Compose project of what all versions of a repository share."""
-    return f"{slug(repository)}-shared"
+    name = slug(repository)
+    if name != repository:  # `App` and `app` are two repositories
+        name += f"-{hashlib.sha256(repository.encode()).hexdigest()[:8]}"
+    return f"{name}-shared"
 
 
 def shared_network(repository: str) -> str:
@@ -187,34 +231,27 @@ def shared_network(repository: str) -> str:
 
 
 def shared_override(release: Release) -> str:
-    """For the shared services' project: a network that instances can join."""
-    return _dump(
+    """For the shared services' project: each of them on a network that instances can join."""
+    return dump(
         {
-            "networks": {"default": {"name": shared_network(release.repository)}},
-            "volumes": _volume_names(release.spec, release.repository, None),
+            "services": {one.name: {"networks": {"default": {}}} for one in _shared(release.spec)},
+            "networks": {
+                "default": {"name": shared_network(release.repository), "external": Reset()}
+            },
+            "volumes": _shared_volumes(release),
         }
     )
 
 
-def _shared_names(spec: Service) -> set[str]:
-    return {one.name for one in spec.depends if one.sharing is Sharing.SHARED}
+def _shared(spec: Service) -> list[Dependency]:
+    return [one for one in spec.depends if one.sharing is Sharing.SHARED]
 
 
-def _volume_names(spec: Service, repository: str, project: str | None) -> dict[str, Any]:
-    """Shared volumes have one name for the repository, own ones the instance's."""
+def _shared_volumes(release: Release) -> dict[str, dict[str, str]]:
+    """One name for the repository, or the person's own."""
+    prefix = shared_name(release.repository).removesuffix("-shared")
     return {
-        volume.name: {"name": f"{slug(repository)}_{volume.name}"}
+        volume.name: {"name": volume.fixed or f"{prefix}_{volume.name}"}
+        for volume in release.spec.volumes
         if volume.sharing is Sharing.SHARED
-        else {"name": f"{project}_{volume.name}"}
-        for volume in spec.volumes
-        if project is not None or volume.sharing is Sharing.SHARED
     }
-
-
-def _dump(document: dict[str, Any]) -> str:
-    return yaml.dump(
-        {key: value for key, value in document.items() if value},
-        Dumper=_Dumper,
-        sort_keys=False,
-        default_flow_style=False,
-    )

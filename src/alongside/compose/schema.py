@@ -2,15 +2,49 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from alongside.domain.errors import InvalidInput
 from alongside.domain.nearest import nearest
 
 KEY = "x-alongside"
+DOCS = "docs/x-alongside.md has every key with an example."
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
+_UNITS = (3600.0, 60.0, 1.0, 0.001)  # seconds
+
+
+def _seconds(value: object) -> object:
+    """`90`, or Compose's own `1m30s`."""
+    match = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
+    if match is None:
+        return _number(value)
+    parts = zip(match.groups(), _UNITS, strict=True)
+    return sum(float(part) * unit for part, unit in parts if part is not None)
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool):  # which pydantic would take for 1
+        raise ValueError("should be a number")
+    return value
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _words(value: object) -> object:
+    return {value: True} if value in ("health", "running") else value
+
+
+Number = Annotated[int, BeforeValidator(_number)]
+PortNumber = Annotated[Number, Field(ge=1, le=65535)]
+Seconds = Annotated[float, BeforeValidator(_seconds)]
 
 
 class _Settings(BaseModel):
@@ -18,41 +52,47 @@ class _Settings(BaseModel):
 
 
 class ReadySettings(_Settings):
-    """`ready:`. One of `tcp`, `http`, `dns`; or the words `health` and `running`."""
+    """`ready:`. One of the first five, and what goes with it."""
 
-    tcp: int | None = Field(default=None, ge=1, le=65535)
-    http: str | None = Field(default=None, pattern=r"^/")
-    dns: str | None = Field(default=None, min_length=1)
-    port: int | None = Field(default=None, ge=1, le=65535)
-    status: int = Field(default=200, ge=100, le=599)
+    health: Literal[True] | None = None
+    tcp: PortNumber | None = None
+    http: str | None = None
+    dns: str | None = Field(default=None, min_length=1, max_length=253)
+    running: Literal[True] | None = None
+    port: PortNumber | None = None
+    status: Annotated[Number, Field(ge=100, le=599)] = 200
     protocol: Literal["udp", "tcp"] = "udp"
-    timeout: float = Field(default=60.0, gt=0, le=3600)
-    interval: float = Field(default=0.2, ge=0.05, le=60)
-    health: bool | None = None
-    running: bool | None = None
+    timeout: Annotated[Seconds, Field(gt=0, le=3600)] = 60.0
+    interval: Annotated[Seconds, Field(ge=0.05, le=60)] = 0.2
+
+    @field_validator("http")
+    @classmethod
+    def _is_path(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"/[!-~]*", value):
+            raise ValueError("should be a path that starts with a slash, like /health")
+        return value
 
 
 class ServiceSettings(_Settings):
     """`x-alongside` on a service that has `build:`."""
 
     workload: Literal["singleton", "switched", "replicated"] = "switched"
-    tags: list[str] = Field(default=["*"], min_length=1)
-    ready: ReadySettings | None = None
-    linked: list[str] = []
+    tags: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)] = ["*"]
+    ready: Annotated[ReadySettings | None, BeforeValidator(_words)] = None
+    linked: Annotated[list[str], BeforeValidator(_listed)] = []
     shared: bool | None = None
 
-    @field_validator("tags", mode="before")
+    @field_validator("linked")
     @classmethod
-    def _one_tag(cls, value: object) -> object:
-        return [value] if isinstance(value, str) else value
+    def _within(cls, value: list[str]) -> list[str]:
+        for name in value:
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or path == PurePosixPath():
+                raise ValueError("should be files below the compose file's folder, like .env")
+        return value
 
-    @field_validator("ready", mode="before")
-    @classmethod
-    def _word(cls, value: object) -> object:
-        return {value: True} if value in ("health", "running") else value
 
-
-class DependencySettings(_Settings):
+class SharingSettings(_Settings):
     """`x-alongside` on a service without `build:`, and on a named volume."""
 
     shared: bool | None = None
@@ -67,8 +107,7 @@ def read(kind: type[Settings], place: str, raw: object) -> Settings:
         raw = {}
     if not isinstance(raw, Mapping):
         raise InvalidInput(
-            f"{KEY} of {place} is {raw!r}, and should be keys with values.",
-            hint="docs/x-alongside.md has every key with an example.",
+            f"{KEY} of {place} is {raw!r}; it should be keys with values.", hint=DOCS
         )
     try:
         return kind.model_validate(dict(raw))
@@ -80,12 +119,17 @@ def _mistake(kind: type[_Settings], place: str, error: Mapping[str, Any]) -> Inv
     keys = [str(part) for part in error["loc"]]
     where = ".".join([KEY, *keys])
     if error["type"] == "extra_forbidden":
+        if kind is SharingSettings and keys[-1] in ServiceSettings.model_fields:
+            return InvalidInput(
+                f"{where} of {place} is for services that have `build:`, and {place} has none.",
+                hint=f"{KEY} of {place} can say `shared`, and nothing else.",
+            )
         model = ReadySettings if keys[:1] == ["ready"] else kind
         return InvalidInput(
             f"{where} of {place} is not a key that alongside knows.",
             hint=nearest(keys[-1], list(model.model_fields), what="known keys are"),
         )
-    return InvalidInput(
-        f"{where} of {place} is {error['input']!r}: {error['msg'].lower()}.",
-        hint="docs/x-alongside.md has every key with an example.",
-    )
+    said = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if error["type"] == "model_type":
+        said = "should be `health`, `running`, or a key of what to ask with a value: {tcp: 80}"
+    return InvalidInput(f"{where} of {place} is {error['input']!r}; it {said}.", hint=DOCS)

@@ -172,7 +172,7 @@ class Executor:
 
     async def _remove(self, step: Remove) -> None:
         self._context.instances.want(step.instance, "stopped")
-        project = await instance_project(self._context, step.release, step.instance)
+        project = await instance_project(self._context, step.release, step.instance, removing=True)
         await self._context.compose.down(project, volumes=step.volumes)
 
     async def _forget(self, step: Forget) -> None:

@@ -16,12 +16,14 @@ def interpolation(version: str) -> dict[str, str]:
     return {"tag": version}
 
 
-async def instance_project(context: Context, release: Release, instance: Instance) -> Project:
-    """The project of one instance, its override file written."""
+async def instance_project(
+    context: Context, release: Release, instance: Instance, *, removing: bool = False
+) -> Project:
+    """The project of one instance, its override file written. `removing`: for `down`."""
     base = _base(context, release, instance.project)
     model = await context.compose.config(base)
     path = context.paths.instance(instance) / "override.yaml"
-    _write(path, override(release, instance, model))
+    _write(path, override(release, instance, model, removing=removing))
     return _with(base, path)
 
 

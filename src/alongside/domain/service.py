@@ -43,18 +43,24 @@ class Sharing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """A service of the same compose file that this one depends on, without `build:`."""
+    """A service of the same compose file that this one depends on.
+
+    One that is `built` has versions itself; a version of this service has a copy of it from its
+    own tag.
+    """
 
     name: str
     sharing: Sharing
+    built: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Volume:
     """A named volume of the compose file, mounted by a released service or its dependencies."""
 
-    name: str
+    name: str  # as the compose file has it
     sharing: Sharing
+    fixed: str = ""  # the engine's name for it, where the compose file says one (`name:`)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from alongside.compose.files import find_compose_file, linked_files
-from alongside.compose.override import build_override
+from alongside.compose.override import build_override, build_targets
 from alongside.compose.services import services_from
 from alongside.daemon import faults, trees
 from alongside.daemon.context import Context
@@ -146,7 +146,7 @@ async def _claiming(
         files=[compose_file],
         environment=interpolation(source.tag.rpartition("/")[2]),
     )
-    services = services_from(await context.compose.config(project))
+    services = services_from(await context.compose.config(project), file=compose_file.name)
     if source.service and source.service not in {service.name for service in services}:
         raise NotFound(
             f"{compose_file.name} at {source.tag} has no released service {source.service!r}.",
@@ -261,7 +261,7 @@ async def _image(context: Context, job: _Job, operation: int, emit: Emit) -> str
             environment=interpolation(str(job.version)),
         )
         faults.point("build-image", "before")
-        async for line in context.compose.build(project, [job.service.name]):
+        async for line in context.compose.build(project, build_targets(job.service)):
             emit({"event": "log", "text": line})
         faults.point("build-image", "after")
     finally:
