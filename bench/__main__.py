@@ -1,0 +1,72 @@
+"""`python -m bench [PART…]`: run, print the table, write the figures."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from importlib import import_module
+
+from bench import HERE
+from bench.machine import machine, missing
+from bench.results import Results
+from bench.stage import Size, Stage
+from support.host import close_run
+from support.remains import sweep
+
+PARTS = {
+    "switches": "what a switch loses under load, and how long it takes",
+    "paths": "requests a second and latency by each way to a container",
+    "activate": "`alongside activate` as a whole command",
+    "hook": "what the git hooks cost a ref that is no tag",
+    "build": "`alongside build` against `docker compose build`",
+    "daemon": "the daemon's memory and processor time when nothing is asked of it",
+}
+
+
+def main() -> int:
+    arguments = _arguments()
+    if os.geteuid() != 0:
+        print("The bench needs root: its hosts are network namespaces.", file=sys.stderr)
+        return 1
+    lacking = missing()
+    if lacking:
+        print(f"Missing: {', '.join(lacking)}. bench/install.sh installs them.", file=sys.stderr)
+        return 1
+    sweep()
+    results = Results(machine())
+    size = Size(arguments.switches, arguments.seconds, arguments.rounds, arguments.repeats)
+    stage = Stage(size, results)
+    try:
+        for name in PARTS:
+            if name in arguments.parts or not arguments.parts:
+                import_module(f"bench.parts.{name}").run(stage)
+    finally:
+        if results.figures:
+            print(results.table())
+            print(f"\n{results.write(HERE / 'results')}", file=sys.stderr)
+        stage.close()
+        close_run()
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    default = Size()
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description="\n".join(f"{name:9} {what}" for name, what in PARTS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help="all of them by default")
+    parser.add_argument("--switches", type=int, default=default.switches)
+    parser.add_argument("--seconds", type=float, default=default.seconds, help="a path, a round")
+    parser.add_argument("--rounds", type=int, default=default.rounds)
+    parser.add_argument("--repeats", type=int, default=default.repeats, help="of each command")
+    parsed = parser.parse_args()
+    if unknown := set(parsed.parts) - PARTS.keys():
+        parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    return parsed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
