@@ -2,58 +2,101 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
-from typing import Any
+import errno
+import socket
+import struct
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 from alongside.domain.errors import Conflict, StepFailed
+from alongside.router.conntrack import host_addresses
+from alongside.router.netlink import (
+    NETLINK_ROUTE,
+    Interrupted,
+    attributes,
+    dump,
+    open_netlink,
+)
+
+OURS = "al-"  # how our bridges' names begin: domain.instance.bridge_name
+
+# linux/rtnetlink.h
+_RTM_GETROUTE = 26
+_RTMSG = struct.Struct("=BBBBBBBBI")  # family, lengths, tos, table, protocol, scope, type, flags
+_RTN_UNICAST = 1
+_RTA_DST = 1
+_RTA_OIF = 4
+_TRIES = 3  # routes may change while they are listed
+
+# A route that covers more than this says where the rest of the world is, like the default route
+# and the two halves that VPNs put over it.
+_SHORTEST = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    network: IPv4Network
+    interface: str  # "" where it has none, or several
 
 
 async def local_addresses() -> frozenset[IPv4Address | IPv6Address]:
     """Every address of every interface of this network namespace."""
-    links = await _ip("addr")
-    return frozenset(
-        ip_address(address["local"])
-        for link in links
-        for address in link.get("addr_info", ())
-        if "local" in address
-    )
-
-
-async def ensure_proxy_address(address: IPv6Address) -> None:
-    """Put the address that the engine's proxy takes IPv6 packets from containers on on the
-    loopback interface; nothing where it is there. Raises StepFailed."""
-    if address not in await local_addresses():
-        await _ip("-6", "addr", "replace", f"{address}/128", "dev", "lo")
+    try:
+        return frozenset(host_addresses())
+    except OSError as error:
+        raise StepFailed(f"The host's addresses cannot be read: {error.strerror}.") from error
 
 
 async def check_pool(pool: IPv4Network) -> None:
-    """Raises Conflict where the host has a route into the pool that is not ours."""
-    for route in await _ip("-4", "route", "show", "table", "all"):
-        destination = route.get("dst", "default")
-        device = route.get("dev", "")
-        if destination == "default" or device.startswith("al-") or route.get("type") == "broadcast":
-            continue
-        network = IPv4Network(destination, strict=False)
-        if network.overlaps(pool) and network.prefixlen >= 8:
+    """Raises Conflict where the host has a route into the pool that is not an instance's."""
+    for route in routes():
+        theirs = not route.interface.startswith(OURS)
+        if theirs and route.network.overlaps(pool) and route.network.prefixlen >= _SHORTEST:
+            by = f" by {route.interface}" if route.interface else ""
             raise Conflict(
-                f"The address pool {pool} overlaps {network}, which this host routes to {device}.",
-                hint="Give the daemon another: alongside daemon --pool 10.214.0.0/16",
+                f"The address pool {pool} overlaps {route.network}, which this host reaches{by}.",
+                hint="Give the daemon another one that is free: "
+                "alongside daemon --pool 10.214.0.0/16",
             )
 
 
-async def _ip(*arguments: str) -> list[dict[str, Any]]:
-    process = await asyncio.create_subprocess_exec(
-        "ip",
-        "-j",
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    if process.returncode != 0:
-        raise StepFailed(f"ip {' '.join(arguments)} failed: {err.decode().strip()}")
-    found: list[dict[str, Any]] = json.loads(out or "[]")
+def routes() -> list[Route]:
+    """The unicast IPv4 routes of all tables. Raises StepFailed."""
+    found: list[Route] = []
+    try:
+        for _ in range(_TRIES):
+            found.clear()
+            try:
+                with open_netlink(NETLINK_ROUTE) as channel:
+                    request = _RTMSG.pack(socket.AF_INET, *[0] * 8)
+                    for buffer, start, end in dump(channel, _RTM_GETROUTE, request):
+                        route = parse_route(buffer[start:end])
+                        if route is not None:
+                            found.append(route)
+            except Interrupted:
+                continue
+            break
+    except OSError as error:
+        raise StepFailed(f"The host's routes cannot be read: {error.strerror}.") from error
     return found
+
+
+def parse_route(message: bytes) -> Route | None:
+    """A `struct rtmsg` and its attributes; None where it is no unicast route."""
+    _, length, _, _, _, _, _, kind, _ = _RTMSG.unpack_from(message)
+    if kind != _RTN_UNICAST:
+        return None
+    fields = dict(attributes(message, _RTMSG.size))
+    network = IPv4Network((fields.get(_RTA_DST, bytes(4)), length))
+    return Route(network, _name(fields.get(_RTA_OIF)))
+
+
+def _name(index: bytes | None) -> str:
+    if index is None:
+        return ""
+    try:
+        return socket.if_indextoname(int.from_bytes(index, "little"))
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # gone meanwhile
+            return ""
+        raise

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import shutil
+import socket
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from pathlib import Path
 from typing import NamedTuple
 
 from alongside.domain.errors import AlongsideError
+from alongside.domain.instance import Subnet
+from alongside.domain.port import Port, Protocol
+from alongside.domain.route import Assign
 from alongside.engine.protocol import Compose
+from alongside.router.compile import compile_table
+from alongside.router.difference import difference
+from alongside.router.netlink import NETLINK_NETFILTER, dump, open_netlink
+from alongside.router.protocol import Choice, RoutedPort, Ruleset, Target
+from alongside.router.table import TABLE
+from alongside.router.transaction import to_text
 
-NFT = (1, 0, 2)  # the first with `comment` on chains and vmaps as we write them
+NFT = (1, 0, 2)  # Ubuntu 22.04's; the rules and the listing are spelled as 1.0.6 does
 COMPOSE = (2, 24, 4)  # the first with `!override`
 
-_PACKAGES = {"nft": "nftables", "conntrack": "conntrack", "ip": "iproute2", "ss": "iproute2"}
-_TABLE = """add table inet alongside_probe
-add chain inet alongside_probe c { type nat hook prerouting priority -110; policy accept; }
-add rule inet alongside_probe c fib daddr type local meta l4proto tcp dnat ip to 192.0.2.1:80
-add rule inet alongside_probe c numgen random mod 2 0 meta l4proto udp redirect to :53
-"""
+_CAP_NET_ADMIN = 12  # linux/capability.h
+_CT_STATISTICS = 1 << 8 | 4  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET_STATS_CPU
 
 
 class Missing(NamedTuple):
@@ -28,31 +34,95 @@ class Missing(NamedTuple):
 
 
 async def check(compose: Compose) -> list[Missing]:
-    """Everything that is missing, each with its remedy."""
-    missing = []
-    if os.geteuid() != 0:
-        missing.append(Missing("the rights of root", "Run the daemon as root."))
-    packages = {package for program, package in _PACKAGES.items() if not shutil.which(program)}
-    for package in sorted(packages):
-        missing.append(Missing(f"the package {package}", f"apt install {package}."))
-    if not packages and os.geteuid() == 0:
-        missing += await _nft()
-    missing += await _compose(compose)
-    return missing
+    """Everything that is missing, each with its remedy. The engine itself is not asked: the
+    daemon starts without it, keeps the routes, and waits for it."""
+    rights = _rights()
+    found = await asyncio.gather(_nft(privileged=not rights), _compose(compose))
+    return [*rights, *found[0], *([] if rights else _conntrack()), *found[1]]
 
 
-async def _nft() -> list[Missing]:
-    code, out = await _run("nft", "--version")
-    found = re.search(r"v(\d+)\.(\d+)\.(\d+)", out)
-    if not found or tuple(map(int, found.groups())) < NFT:
-        wanted = ".".join(map(str, NFT))
-        return [Missing(f"nft {wanted} or later (there is {out.strip()})", "Upgrade nftables.")]
-    code, out = await _run("nft", "--check", "--file", "-", given=_TABLE)
-    if code != 0:
+def _rights() -> list[Missing]:
+    status = Path("/proc/self/status").read_text()
+    effective = re.search(r"^CapEff:\s*([0-9a-f]+)", status, re.MULTILINE)
+    if effective and int(effective[1], 16) >> _CAP_NET_ADMIN & 1:
+        return []
+    return [Missing("the right to change the network (CAP_NET_ADMIN)", "Run the daemon as root.")]
+
+
+async def _nft(*, privileged: bool) -> list[Missing]:
+    try:
+        _, out = await _run("nft", "--version")
+    except FileNotFoundError:
+        return [Missing("the command nft", "Install the package nftables.")]
+    wanted = ".".join(map(str, NFT))
+    if _numbers(out) < NFT:
         return [
             Missing(
-                f"a kernel with nf_tables and its nat, fib and numgen expressions ({out.strip()})",
-                "Use the distribution's own kernel, and run outside restricted containers.",
+                f"nft {wanted} or later (this is {out.strip()})",
+                "Upgrade the package nftables: Debian 12 and Ubuntu 22.04 have a newer one.",
+            )
+        ]
+    if not privileged:
+        return []
+    status, out = await _run("nft", "--check", "--file", "-", given=sample())
+    if status == 0:
+        return []
+    said = next(iter(out.splitlines()), "it said nothing")
+    return [
+        Missing(
+            f"a kernel with nf_tables as the rules need it (nft says: {said})",
+            "Use the distribution's own kernel, and no container that hides it.",
+        )
+    ]
+
+
+def sample() -> str:
+    """Every kind of rule that the router writes, as a transaction on a table of another name,
+    which is checked and never committed."""
+    targets = [
+        Target(
+            name=f"check@{number}",
+            subnet=Subnet(
+                f"al-check{number}",
+                IPv4Network(f"192.0.2.{16 * number}/28"),
+                IPv6Network(f"2001:db8:0:{number}::/64"),
+            ),
+            ipv4=IPv4Address(f"192.0.2.{16 * number + 2}"),
+            ipv6=IPv6Address(f"2001:db8:0:{number}::2"),
+            port=80,
+            local_port=20000,
+        )
+        for number in (1, 2)
+    ]
+    choices = tuple(Choice(target, 1) for target in targets)
+    ports = [
+        RoutedPort(Port(protocol, 80 + number), choices[:most], assign)
+        for protocol in Protocol
+        for number, (most, assign) in enumerate(
+            [(0, Assign.RANDOM), (1, Assign.RANDOM), (2, Assign.RANDOM), (2, Assign.CLIENT)]
+        )
+    ]
+    ruleset = Ruleset(
+        ports=tuple(ports),
+        subnets=tuple(target.subnet for target in targets),
+        container_bridges=frozenset(target.subnet.bridge for target in targets),
+    )
+    text = to_text(difference(None, compile_table(ruleset)))
+    return text.replace(f" {TABLE} ", f" {TABLE}_check ").replace(
+        f" {TABLE}\n", f" {TABLE}_check\n"
+    )
+
+
+def _conntrack() -> list[Missing]:
+    try:
+        with open_netlink(NETLINK_NETFILTER) as channel:
+            for _ in dump(channel, _CT_STATISTICS, bytes((socket.AF_UNSPEC, 0, 0, 0))):
+                pass
+    except (OSError, AlongsideError) as error:
+        return [
+            Missing(
+                f"connection tracking over netlink ({error})",
+                "Load its kernel module: modprobe nf_conntrack_netlink",
             )
         ]
     return []
@@ -63,11 +133,22 @@ async def _compose(compose: Compose) -> list[Missing]:
         text = await compose.version()
     except AlongsideError as error:
         return [Missing(error.message.rstrip("."), error.hint)]
-    numbers = tuple(int(part) for part in re.findall(r"\d+", text)[:3])
-    if numbers < COMPOSE:
+    if _numbers(text) < COMPOSE:
         wanted = ".".join(map(str, COMPOSE))
-        return [Missing(f"Compose {wanted} or later (there is {text})", "Upgrade its plugin.")]
+        return [
+            Missing(
+                f"Compose {wanted} or later (this is {text})",
+                "Upgrade the package docker-compose-v2 (Ubuntu), docker-compose (Debian 13) or "
+                "docker-compose-plugin (Docker's own).",
+            )
+        ]
     return []
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """`nftables v1.0.6 (Lester Gooch #5)`, `2.26.1-4` -> the first three numbers."""
+    found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
+    return tuple(int(number or 0) for number in found.groups()) if found else ()
 
 
 async def _run(*command: str, given: str = "") -> tuple[int, str]:
@@ -78,4 +159,4 @@ async def _run(*command: str, given: str = "") -> tuple[int, str]:
         stderr=asyncio.subprocess.STDOUT,
     )
     out, _ = await process.communicate(given.encode())
-    return process.returncode or 0, out.decode()
+    return process.returncode or 0, out.decode(errors="replace")
