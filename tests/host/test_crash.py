@@ -1,0 +1,189 @@
+"""The daemon is killed at each step; the engine restarts; the host is in the old state or in the
+new one, and never between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from support import ask
+from support.host import Host
+from support.installation import Installation, Repository, load_images, web_files
+from support.load import Load
+
+pytestmark = pytest.mark.host
+
+KILLED = -9
+
+
+@pytest.fixture(scope="module")
+def repository() -> Iterator[Repository]:
+    """web@1 has the ports, web@2 is up."""
+    with Host() as host:
+        load_images(host, "responder")
+        alongside = Installation(host)
+        alongside.start()
+        repository = alongside.repository("site", web_files())
+        for version in ("1", "2"):
+            repository.release(version, {})
+            alongside("up", f"web@{version}")
+        alongside("activate", "web@1")
+        alongside.stop()
+        yield repository
+
+
+def answering(host: Host) -> set[str]:
+    """The versions that answer now, by every way."""
+    return {
+        ask.http_get(host.client, host.address4).body.split()[0],
+        ask.http_get(host.client, host.address6).body.split()[0],
+        ask.datagram(host.client, host.address4, 7).split()[0],
+        ask.http_get(host, "127.0.0.1").body.split()[0],
+    }
+
+
+def settled(alongside: Installation) -> str:
+    """The version that has the ports, when the daemon is up again: status, kernel and history
+    say the same."""
+    (service,) = alongside.json("status")["services"]
+    assert answering(alongside.host) == {service["current"]}
+    outcomes = [entry["outcome"] for entry in alongside.json("history")["history"]]
+    assert "pending" not in outcomes
+    return str(service["current"])
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("step", ["await-ready", "record-routes", "switch", "clean-udp"])
+def test_killed_while_it_switches(repository: Repository, step: str, moment: str) -> None:
+    alongside, host = repository.alongside, repository.alongside.host
+    alongside.start()
+    alongside("activate", "web@1")
+    alongside.stop()
+    alongside.start(fault=f"{step}:{moment}")
+    with Load(host.client, "tcp", host.address4, 80, dialect="http") as load:
+        load.wait_for(20)
+        assert "ended before it was done" in alongside.refused("activate", "web@2")
+        assert alongside.wait_ended() == KILLED
+        load.wait_for(20)
+        alongside.start()
+        load.wait_for(20)
+        report = load.stop()
+    assert not report.failures, "traffic flows while the daemon is down, and comes up again"
+    recorded = (step, moment) not in {
+        ("await-ready", "before"),
+        ("await-ready", "after"),
+        ("record-routes", "before"),
+    }
+    assert settled(alongside) == ("2" if recorded else "1")
+    alongside("activate", "web@2")
+    assert settled(alongside) == "2"
+    alongside.stop()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        f"{step}:{moment}"
+        for step in ("allocate", "start", "await-ready")
+        for moment in ("before", "after")
+    ],
+)
+def test_killed_while_a_version_comes_up(repository: Repository, fault: str) -> None:
+    alongside = repository.alongside
+    alongside.start()
+    alongside("activate", "web@1")
+    alongside("deactivate", "web@2")
+    alongside("rm", "--force", "web@2")
+    alongside.stop()
+    alongside.start(fault=fault)
+    alongside.refused("up", "web@2")
+    assert alongside.wait_ended() == KILLED
+    alongside.start()
+    assert settled(alongside) == "1"
+    alongside("up", "web@2")
+    assert settled(alongside) == "1"
+    alongside("activate", "web@2")
+    assert settled(alongside) == "2"
+    alongside.stop()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        f"{step}:{moment}"
+        for step in ("unpack", "build-image", "record-release")
+        for moment in ("before", "after")
+    ],
+)
+def test_killed_while_it_builds(repository: Repository, fault: str) -> None:
+    alongside, host = repository.alongside, repository.alongside.host
+    version = f"3-{fault.replace(':', '-')}"
+    alongside.start(fault=fault)
+    repository.commit({"what": fault})
+    tagged = repository.tag(version)
+    assert f"alongside build {version}" in tagged.stderr or "ended before" in tagged.stderr
+    assert alongside.wait_ended() == KILLED
+    alongside.start()
+    released = {one["version"] for one in alongside.json("releases")["releases"]}
+    if fault == "record-release:after":
+        assert version in released
+    else:
+        assert version not in released, "a killed build leaves no release"
+        _await(lambda: not host.docker(["images", "-q", f"repo/web:{version}"]).stdout)
+        assert not list((alongside.state / "incoming").iterdir())
+    said = alongside("build", version, cwd=repository.path).stdout
+    assert "is released" in said
+    alongside("up", f"web@{version}")
+    alongside("stop", f"web@{version}")
+    alongside.stop()
+
+
+def test_traffic_flows_while_the_daemon_is_stopped(repository: Repository) -> None:
+    alongside, host = repository.alongside, repository.alongside.host
+    alongside.start()
+    with Load(host.client, "tcp", host.address4, 80, dialect="http") as load:
+        load.wait_for(20)
+        alongside.stop()
+        load.wait_for(50)
+        alongside.start()
+        load.wait_for(20)
+        report = load.stop()
+    assert not report.failures
+    alongside.stop()
+
+
+def test_a_killed_engine_and_a_restarted_one(repository: Repository) -> None:
+    """Containers run on when the engine is killed; after a restart what was routed is started."""
+    alongside, host = repository.alongside, repository.alongside.host
+    alongside.start()
+    alongside("activate", "web@1")
+    host.engine_kill()
+    assert "does not answer" in alongside.refused("up", "web@2")
+    assert ask.http_get(host.client, host.address4).body.startswith("1 ")
+    assert any("does not answer" in text for text in alongside.json("status")["problems"])
+    host.engine_start()
+    _await(lambda: alongside.json("status")["problems"] == [])
+
+    before = {one["name"]: one["local_ports"] for one in alongside.json("ps")["instances"]}
+    host.engine_restart()
+    _await(lambda: _answers(host))
+    assert settled(alongside) == "1"
+    after = {one["name"]: one["local_ports"] for one in alongside.json("ps")["instances"]}
+    assert after == before, "local ports survive a restart"
+    alongside.stop()
+
+
+def _answers(host: Host) -> bool:
+    try:
+        return answering(host) == {"1"}
+    except OSError:
+        return False
+
+
+def _await(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.05)
