@@ -1,0 +1,27 @@
+# What can be done here. Every target sets up what it needs first, and says so: see scripts/setup.
+
+.PHONY: help demo test check bench soak clean
+
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## From a git tag to a switched port and back, on a host of its own
+	@scripts/demo
+
+test: ## All tests; without root, those that need none
+	@scripts/test $(ARGS)
+
+check: ## Lint, format, types, documentation
+	@scripts/check
+
+bench: ## Measure against the alternatives; a table, and JSON in bench/results
+	@scripts/setup --for bench
+	@scripts/bench $(ARGS)
+
+soak: ## Ten thousand switches under load
+	@scripts/setup --for test
+	@scripts/bench --soak $(ARGS)
+
+clean: ## Remove what was made in this folder (not what was installed)
+	rm -rf .venv .cache build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

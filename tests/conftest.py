@@ -1,0 +1,66 @@
+"""What every test has in common: host tests run as root, or are left out and say so."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+# What tests/host cannot do without. scripts/setup installs it.
+_PROGRAMS = (
+    ("ip", "iproute2"),
+    ("nsenter", "util-linux"),
+    ("nft", "nftables"),
+    ("conntrack", "conntrack"),
+    ("dockerd", "docker.io"),
+    ("docker", "docker-cli"),
+    ("mmdebstrap", "mmdebstrap"),
+)
+# Set (by .ci/run) where a host test that was not run is a failure.
+_WANTED = "ALONGSIDE_HOST_TESTS"
+
+
+def _missing() -> str:
+    if os.geteuid() != 0:
+        return "they need root"
+    absent = [package for program, package in _PROGRAMS if shutil.which(program) is None]
+    return f"not installed: {', '.join(absent)}" if absent else ""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    hosts = [item for item in items if item.get_closest_marker("host")]
+    missing = _missing()
+    if not hosts or not missing:
+        return
+    if os.environ.get(_WANTED) == "required":
+        raise pytest.UsageError(f"{len(hosts)} host tests were to be run: {missing}")
+    config.stash[_left_out] = f"{len(hosts)} host tests (tests/host) were left out: {missing}."
+    for item in hosts:
+        item.add_marker(pytest.mark.skip(reason=f"host tests: {missing}"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = [
+        report
+        for report in terminalreporter.stats.get("skipped", [])
+        if "host" in getattr(report, "keywords", {}) or "tests/host/" in str(report.nodeid)
+    ]
+    left_out = terminalreporter.config.stash.get(_left_out, "")
+    if left_out:
+        terminalreporter.write_line(left_out, yellow=True)
+    if skipped and os.environ.get(_WANTED) == "required":
+        for report in skipped:
+            terminalreporter.write_line(f"host test skipped, so failed: {report.nodeid}", red=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get(_WANTED) != "required" or reporter is None or exitstatus != 0:
+        return
+    if any("tests/host/" in str(report.nodeid) for report in reporter.stats.get("skipped", [])):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+_left_out = pytest.StashKey[str]()
