@@ -13,8 +13,8 @@ from alongside.daemon.operations import Emit
 from alongside.daemon.projects import instance_project, shared_project
 from alongside.domain.errors import AlongsideError, Conflict, NotReady, StepFailed
 from alongside.domain.history import Actor, Outcome
-from alongside.host.addresses import ensure_proxy_address
 from alongside.host.default_route import default_gateway
+from alongside.host.proxy_address import ensure_proxy_address
 from alongside.plan.activate import check_free
 from alongside.plan.render import describe
 from alongside.plan.steps import (

@@ -14,7 +14,7 @@ from alongside.domain.history import Outcome
 from alongside.domain.instance import Instance
 from alongside.domain.version import Version
 from alongside.engine.protocol import LABEL_SERVICE, LABEL_VERSION
-from alongside.host.addresses import ensure_proxy_address
+from alongside.host.proxy_address import ensure_proxy_address
 
 TICK = 30.0  # seconds between two looks where nothing was heard
 RETRY = 1.0  # seconds between two tries to reach the engine
