@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import itertools
 import socket
 import threading
 import time
@@ -201,45 +203,65 @@ class Flow:
 
     def ask(self) -> str:
         self.socket.send(b"?")
+        return self.hear()
+
+    def hear(self) -> str:
         return self.socket.recv(100).decode().partition(" ")[0]
 
     def drain(self) -> None:
         self.socket.setblocking(False)
-        try:
+        with contextlib.suppress(OSError):
             while self.socket.recv(100):
                 pass
-        except OSError:
-            self.socket.settimeout(1)
+        self.socket.settimeout(1)
+
+
+class Talking:
+    """Every flow sends again and again, whether it was answered or not."""
+
+    def __init__(self, flows: list[Flow]) -> None:
+        self._flows = flows
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._work)
+
+    def _work(self) -> None:
+        for flow in itertools.cycle(self._flows):
+            if self._ending.wait(0.0005):
+                return
+            with contextlib.suppress(OSError):
+                flow.socket.send(b"?")
+
+    def __enter__(self) -> Talking:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        self._thread.join()
 
 
 async def test_every_udp_flow_moves_though_late_replies_come(
     stage: Stage, router: NftRouter
 ) -> None:
+    """The public port is the instances' own: then a late reply, masqueraded, makes an entry
+    that the client's next packet matches. It takes 20 ms, so some are always on their way."""
     await router.apply(routed(stage, 0))
     stage.answers.delay = 0.02
-    flows = [Flow(stage) for _ in range(200)]
+    flows = [Flow(stage) for _ in range(60)]
+    stayed = 0
     try:
-        for flow in flows[:20]:
-            assert flow.ask() == who(stage, 0)
-        moved = 0
-        for number in (1, 0, 1):
-            for flow in flows:
-                flow.socket.send(b"in flight")  # answered after the switch
-            await router.apply(routed(stage, number))
-            moved += await router.clean_udp(routed(stage, number))
-            for flow in flows[:50]:
-                flow.socket.send(b"meanwhile")
-            await asyncio.sleep(1.0)  # what the caller does: once more, a second later
-            await router.clean_udp(routed(stage, number))
-            for flow in flows:
-                flow.drain()
-                flow.socket.send(b"?")
-            await asyncio.sleep(0.3)
-            assert {flow.socket.recv(100).split()[0].decode() for flow in flows} == {
-                who(stage, number)
-            }
-        assert moved == 3 * len(flows)
-        assert await router.clean_udp(routed(stage, 1)) == 0
+        with Talking(flows):
+            await asyncio.sleep(0.2)
+            for number in (1, 0, 1, 2):
+                wanted = routed(stage, number)
+                await router.apply(wanted)
+                assert await router.clean_udp(wanted) >= len(flows)
+                await asyncio.sleep(0.3)
+                for flow in flows:
+                    flow.drain()
+                stayed += sum(flow.hear() != who(stage, number) for flow in flows)
+                assert await router.clean_udp(wanted) == 0
+        assert stayed == 0
     finally:
         for flow in flows:
             flow.socket.close()
