@@ -65,7 +65,7 @@ class Recipe:
 
 
 def _dnsmasq(suite: str) -> Recipe:
-    # --user=root: a container has no capability to become another user with.
+    # --user=root: the package's scripts, which make a user for it, are not run.
     command = "dnsmasq --keep-in-foreground --log-facility=- --user=root --no-resolv --no-hosts"
     return Recipe(
         f"alongside-test/dnsmasq:{suite}",
