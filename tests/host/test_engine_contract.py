@@ -487,3 +487,40 @@ async def test_an_engine_that_goes_away_and_comes_back(bench: Bench) -> None:
     container = await bench.engine.container("dns-1.0.0")
     assert container is not None
     assert container.state == "exited"
+
+
+@pytest.mark.host
+async def test_a_cancelled_build_ends_in_the_engine_too(
+    docker_subject: DockerSubject, tmp_path: Path
+) -> None:
+    bench = Bench(tmp_path, docker_subject)
+    (tmp_path / "Dockerfile").write_text("FROM base:1\nRUN echo begun; sleep 613\n")
+
+    async def build() -> None:
+        async for line in bench.compose.build(bench.project(), ["dns"]):
+            if line.endswith(" begun"):
+                begun.set()
+
+    begun = asyncio.Event()
+    building = asyncio.create_task(build())
+    async with asyncio.timeout(60):
+        await begun.wait()
+    assert _running("sleep 613")
+    building.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await building
+
+    async with asyncio.timeout(20):
+        while _running("sleep 613") or _running(str(tmp_path)):  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.02)
+    await docker_subject.close()
+
+
+def _running(text: str) -> list[int]:
+    """Processes with the text in their command line."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if text in (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode():
+                found.append(int(entry.name))
+    return found

@@ -185,12 +185,14 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         return
     _signal(process.pid, signal.SIGTERM)
     try:
-        async with asyncio.timeout(_PATIENCE):
-            # Read to the end: one that waits to write does not see to its signals.
-            await process.communicate()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                # Read to the end: one that waits to write does not see to its signals.
+                await process.communicate()
     finally:
         # Whoever of the session is left: a plugin outlives a CLI that was killed.
         _signal(process.pid, signal.SIGKILL)
+    await process.wait()
 
 
 def _signal(session: int, which: signal.Signals) -> None:

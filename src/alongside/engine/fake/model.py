@@ -72,6 +72,8 @@ def load(name: str, files: Sequence[Path], environment: Mapping[str, str]) -> Js
 def _long(document: Json) -> Json:
     """One file with its short forms written out, as two files can be merged only then."""
     for raw in (document.get("services") or {}).values():
+        if isinstance(raw, _Reset):
+            continue
         for key, form in _FORMS.items():
             value = raw.get(key)
             if isinstance(value, _Override):
