@@ -28,6 +28,9 @@ def wanted_ruleset(
         ports=tuple(_routed(route, by_version, specs) for route in routes),
         subnets=tuple(instance.subnet for instance in instances),
         container_bridges=container_bridges,
+        local_ports=frozenset(
+            local.number for instance in instances for local in instance.local_ports
+        ),
     )
 
 
