@@ -30,12 +30,14 @@ class _Connection(http.client.HTTPConnection):
         try:
             self.sock.connect(self._path)
         except PermissionError as error:
+            self.close()
             raise Unavailable(
                 f"You may not speak to the daemon: {self._path} is for root and the group "
                 "alongside.",
                 hint="usermod -aG alongside YOU and log in again, or use sudo.",
             ) from error
         except OSError as error:
+            self.close()
             raise Unavailable(
                 f"The daemon does not answer on {self._path}: {error.strerror or error}.",
                 hint="Start it: alongside daemon. Another socket is named by --socket or "
@@ -100,19 +102,23 @@ class Client:
         kind: str = "application/octet-stream",
     ) -> http.client.HTTPResponse:
         connection = _Connection(self.path)
-        headers = {"Content-Type": kind} if body is not None else {}
+        headers = {"Connection": "close"}  # so that closing the response closes the socket
+        if body is not None:
+            headers["Content-Type"] = kind
         # One that refuses before it has read everything breaks off; its answer says why.
         with suppress(BrokenPipeError, ConnectionResetError):
             connection.request(method, target, body=body, headers=headers)
         try:
             response = connection.getresponse()
         except (http.client.HTTPException, OSError) as error:
+            connection.close()
             raise Unavailable(
                 f"The daemon on {self.path} broke off: {error or type(error).__name__}.",
                 hint="Its log says why.",
             ) from error
         if response.status >= 400:
-            raise _refusal(response)
+            with response:
+                raise _refusal(response)
         return response
 
 

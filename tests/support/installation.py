@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from alongside.client import Client
 from support.host import Host
 from support.images import RECIPES, archive
 
@@ -97,6 +98,10 @@ class Installation:
 
     def json(self, *arguments: str) -> Any:
         return json.loads(self(*arguments, "--json").stdout)
+
+    def api(self, path: str, **query: object) -> Any:
+        """What the daemon itself answers, without a command between."""
+        return Client(str(self.socket)).get(path, **query)
 
     def refused(self, *arguments: str, cwd: Path | None = None, status: int = 1) -> str:
         """What it says on standard error when it refuses. AssertionError where it does not."""
