@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import datetime
 from ipaddress import IPv6Network
 from typing import Any
 
 from alongside.compose.merge import Override, Reset, dump
+from alongside.compose.sharing import mounted
 from alongside.domain.instance import Instance, slug
 from alongside.domain.release import Release
 from alongside.domain.service import Dependency, Service, Sharing
@@ -80,11 +81,13 @@ def _copy_image(service: Service, dependency: Dependency, version: Version) -> s
 def override(release: Release, instance: Instance, model: Model, *, removing: bool = False) -> str:
     """For one instance: its image by ID, its name, its own network and address, its local ports.
 
-    `model` is Compose's own model of the release's compose file. `removing`: for taking the
-    project down, volumes included; what is shared is out of its reach then.
+    `model` is Compose's own model of the release's compose file. What the instance does not run
+    is taken out of it: Compose 2.26 makes every network of a file, used or not, and the engine
+    has addresses for 31. `removing`: for taking the project down, volumes included; what is
+    shared is out of its reach then.
     """
     spec = release.spec
-    services = {
+    services: dict[str, Any] = {
         one.name: _own_dependency(release, one, model["services"][one.name])
         for one in spec.depends
         if one.sharing is Sharing.OWN
@@ -95,13 +98,21 @@ def override(release: Release, instance: Instance, model: Model, *, removing: bo
         networks[_SHARED_NETWORK] = {"external": True, "name": shared_network(release.repository)}
         for name, settings in services.items():
             _join(settings, model["services"][name])
+    volumes = _volumes(release, instance, removing=removing)
+    run = [model["services"][name] for name in services]
+    joined = {network for raw in run for network in raw.get("networks") or ()}
+    kept = {volume for raw in run for volume in mounted(raw)}
     return dump(
         {
-            "services": services,
-            "networks": networks,
-            "volumes": _volumes(release, instance, model, removing=removing),
+            "services": services | _without(model, "services", services),
+            "networks": networks | _without(model, "networks", {"default", *joined}),
+            "volumes": volumes | _without(model, "volumes", kept),
         }
     )
+
+
+def _without(model: Model, section: str, kept: Container[str]) -> dict[str, Reset]:
+    return {name: Reset() for name in model.get(section) or () if name not in kept}
 
 
 def _join(settings: dict[str, Any], raw: Model) -> None:
@@ -115,25 +126,19 @@ def _join(settings: dict[str, Any], raw: Model) -> None:
     networks[_SHARED_NETWORK] = {}
 
 
-def _volumes(
-    release: Release, instance: Instance, model: Model, *, removing: bool
-) -> dict[str, Any]:
-    """`down --volumes` removes every volume of the project by its name, whoever else uses it;
-    external ones alone it leaves. So all but the instance's own are external then."""
+def _volumes(release: Release, instance: Instance, *, removing: bool) -> dict[str, Any]:
+    """`down --volumes` removes a project's volumes by their names, whoever else uses them, and
+    leaves only external ones. (For `up` a shared one is not: Compose makes it then.)"""
     own = {
         volume.name: {"name": f"{instance.project}_{volume.name}"}
         for volume in release.spec.volumes
         if volume.sharing is Sharing.OWN
     }
-    shared = _shared_volumes(release)
-    if not removing:
-        return own | shared
-    others = {
-        name: Override({"external": True, "name": shared.get(name, raw or {}).get("name", name)})
-        for name, raw in (model.get("volumes") or {}).items()
-        if name not in own
+    shared = {
+        name: Override({"external": True, **named}) if removing else named
+        for name, named in _shared_volumes(release).items()
     }
-    return own | others
+    return own | shared
 
 
 def _released(release: Release, instance: Instance, raw: Model) -> dict[str, Any]:
