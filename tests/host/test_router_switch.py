@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from alongside.domain.errors import MissingRequirement, StepFailed
 from alongside.domain.port import Protocol, parse_port
 from alongside.router.listing import parse_listing
 from alongside.router.nft import NftRouter
@@ -403,3 +404,48 @@ async def test_loopback_is_not_for_the_wire(stage: Stage, router: NftRouter) -> 
         outside.run(["ip", "address", "add", "127.0.0.1/8", "dev", "lo"])
     assert isinstance(before, Answer)
     assert after == SILENCE
+
+
+async def test_another_nft_s_spelling_is_learnt(
+    stage: Stage, router: NftRouter, tmp_path: Path
+) -> None:
+    """An nft that prints rules otherwise than they were written costs a replacement at the
+    start, and no more."""
+    other = tmp_path / "nft"
+    other.write_text("#!/bin/sh\nnft \"$@\" | sed 's/meta l4proto \\([a-z]*\\)/ip protocol \\1/'\n")
+    other.chmod(0o755)
+
+    def started() -> NftRouter:
+        return NftRouter(command=(str(other),), namespace=stage.host.path)
+
+    wanted = routed(stage, 0, "5300/tcp")
+    await router.apply(wanted)
+    spelling = started()
+    text = (await spelling.apply(wanted)).text
+    assert "flush chain inet alongside port-5300-tcp" in text
+    assert "table" not in text.replace("flush chain inet", "").split()
+    for number in (0, 1, 0):
+        await spelling.apply(routed(stage, number, "5300/tcp"))
+        assert (await spelling.apply(routed(stage, number, "5300/tcp"))).text == ""
+        stage.host.nft("add table inet somebody\ndelete table inet somebody\n")
+        assert await spelling.intact()
+        assert ask(stage) == who(stage, number)
+    stage.host.nft("flush chain inet alongside port-5300-tcp\n")
+    assert not await spelling.intact()
+
+
+async def test_nft_s_own_words_are_kept(stage: Stage, tmp_path: Path) -> None:
+    refusing = tmp_path / "nft"
+    refusing.write_text(
+        '#!/bin/sh\ncase "$*" in *list*) nft "$@";; *) cat >/dev/null; '
+        "echo 'Error: Could not process rule: No space left on device' >&2; exit 1;; esac\n"
+    )
+    refusing.chmod(0o755)
+    router = NftRouter(command=(str(refusing),), namespace=stage.host.path)
+    with pytest.raises(StepFailed, match="No space left on device") as caught:
+        await router.apply(routed(stage, 0))
+    assert caught.value.log
+    assert not await router.intact()
+    missing = NftRouter(command=(str(tmp_path / "none"),))
+    with pytest.raises(MissingRequirement):
+        await missing.apply(routed(stage, 0))

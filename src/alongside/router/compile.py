@@ -16,6 +16,7 @@ packet; in prerouting `reject` needs kernel 5.9.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 from alongside.domain.errors import InvalidInput
@@ -68,7 +69,7 @@ def compile_table(ruleset: Ruleset) -> Table:
     chains = [
         *_skeleton(),
         *_guards(ruleset),
-        *(Chain(chain_name(routed.port), rules=_port_rules(routed)) for routed in ruleset.ports),
+        *map(_port_chain, ruleset.ports),
     ]
     collections = [
         Collection("set", BRIDGES, "ifname", elements=_bridges(ruleset)),
@@ -193,12 +194,16 @@ def _closed(ports: Sequence[RoutedPort]) -> dict[Port, str]:
 
 def _guards(ruleset: Ruleset) -> Iterator[Chain]:
     for subnet in ruleset.subnets:
-        bridge = _interface(subnet.bridge)
-        rule = Rule((NotFrom(bridge), NotFrom("lo")), Drop(), f"{bridge} keeps its own subnet")
-        yield Chain(f"guard-{bridge}", rules=(rule,))
+        yield _guard(subnet.bridge)
     if ruleset.subnets:
         own = Rule((NotFrom("lo"),), Drop(), "the proxy's address is the host's own")
         yield Chain(GUARD_PROXY, rules=(own,))
+
+
+@lru_cache(maxsize=4096)
+def _guard(bridge: str) -> Chain:
+    own = (NotFrom(_interface(bridge)), NotFrom("lo"))
+    return Chain(f"guard-{bridge}", rules=(Rule(own, Drop(), f"{bridge} keeps its own subnet"),))
 
 
 def _guard_maps(ruleset: Ruleset) -> list[Collection]:
@@ -240,6 +245,11 @@ def _interface(name: str) -> str:
 
 
 # One port.
+
+
+@lru_cache(maxsize=4096)  # of a thousand ports a switch changes one
+def _port_chain(routed: RoutedPort) -> Chain:
+    return Chain(chain_name(routed.port), rules=_port_rules(routed))
 
 
 def _port_rules(routed: RoutedPort) -> tuple[Rule, ...]:

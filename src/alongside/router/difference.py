@@ -29,6 +29,7 @@ from alongside.router.transaction import (
 # reply takes, and short, since the instance's own new flows from that port are dropped as well.
 LATE_REPLIES = 10  # seconds
 
+_NOTHING = ListedChain("", ())
 _FAR_END = re.compile(r"^(?!iifname).*\bdnat (ip6?) to \[?([0-9a-f.:]+?)\]?:(\d+)(?: |$)")
 
 
@@ -72,7 +73,7 @@ def _is_built_otherwise(current: Listing, wanted: Table) -> bool:
         return True
     for name, chain in current.chains.items():
         mine = wanted.chains.get(name)
-        if chain.hook != (str(mine.hook) if mine and mine.hook else ""):
+        if chain.hook != (mine.listed.hook if mine else ""):
             return True
         if mine is None and name.startswith("schema-"):
             return True
@@ -94,7 +95,7 @@ def _additions(current: Listing, wanted: Table) -> Iterator[Operation]:
     for chain in wanted.chains.values():
         listed = current.chains.get(chain.name)
         had = listed.rules if listed else ()
-        if had == tuple(map(str, chain.rules)):
+        if had == chain.listed.rules:
             continue
         if had:
             yield FlushChain(chain.name)
@@ -138,16 +139,16 @@ def _retirements(current: Listing, wanted: Table) -> Iterator[Operation]:
     safe whether or not the element is still there; and an element that is there keeps its old
     time until it is deleted and added anew (kernels before 6.12).
     """
-    after = {name: tuple(map(str, chain.rules)) for name, chain in wanted.chains.items()}
+    after = {name: chain.listed for name, chain in wanted.chains.items()}
     lost: set[tuple[str, str]] = set()
     gained: set[tuple[str, str]] = set()
     for name in sorted({*current.chains, *after}):
         if name.startswith("port-") and name.endswith("-udp"):
-            listed = current.chains.get(name)
-            before = _far_ends(listed.rules if listed else ())
-            now = _far_ends(after.get(name, ()))
-            lost |= before - now
-            gained |= now - before
+            had, has = current.chains.get(name, _NOTHING), after.get(name, _NOTHING)
+            if had != has:
+                before, now = _far_ends(had.rules), _far_ends(has.rules)
+                lost |= before - now
+                gained |= now - before
     for family, key in ((4, "ip"), (6, "ip6")):
         name = retired(family)
         leaving = {element: "" for own, element in sorted(gained - lost) if own == key}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from alongside.router.rules import Rule
@@ -24,11 +25,16 @@ class Hook:
         return f"type {self.kind} hook {self.name} priority {self.priority}; policy accept;"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Chain:
     name: str
     hook: Hook | None = None
     rules: tuple[Rule, ...] = ()
+
+    @cached_property
+    def listed(self) -> ListedChain:
+        """How nft would print it."""
+        return ListedChain(str(self.hook) if self.hook else "", tuple(map(str, self.rules)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +97,6 @@ class Table:
     def listing(self) -> Listing:
         """How nft would print it."""
         return Listing(
-            {
-                chain.name: ListedChain(
-                    str(chain.hook) if chain.hook else "", tuple(map(str, chain.rules))
-                )
-                for chain in self.chains.values()
-            },
+            {chain.name: chain.listed for chain in self.chains.values()},
             dict(self.collections),
         )
