@@ -105,7 +105,7 @@ def intrusions(stage: Stage) -> Iterator[tuple[str, Namespace, str | None, str, 
         yield "guard", asker, interface, str(subnet.proxy6), local, source6
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(12))
 async def test_the_tracer_says_what_the_kernel_does(
     stage: Stage, router: NftRouter, seed: int
 ) -> None:
@@ -131,7 +131,7 @@ async def test_the_tracer_says_what_the_kernel_does(
         who = got.who if isinstance(got, Answer) else got
         if who not in expected:
             wrong.append(f"{about} -> {to}:{port}/{protocol}: {who}, the tracer says {expected}")
-    assert len(asked) > 40
+    assert len(asked) > 30
     assert not wrong, "\n".join(wrong)
 
 

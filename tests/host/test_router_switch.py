@@ -313,8 +313,8 @@ async def test_a_flush_is_heard_within_a_second_and_put_right(
     wanted = routed(stage, 0, "5300/tcp")
     await router.apply(wanted)
     heard = changes(stage.host.path)
+    await anext(heard)  # it listens
     listening = asyncio.ensure_future(anext(heard))
-    await asyncio.sleep(0.05)  # it listens from its first step on
     try:
         engine = stage.host.run(["nft", "list", "table", "inet", "engine"]).stdout
         began = time.monotonic()
@@ -449,3 +449,21 @@ async def test_nft_s_own_words_are_kept(stage: Stage, tmp_path: Path) -> None:
     missing = NftRouter(command=(str(tmp_path / "none"),))
     with pytest.raises(MissingRequirement):
         await missing.apply(routed(stage, 0))
+
+
+async def test_a_flush_between_the_look_and_the_commit_is_no_failure(
+    stage: Stage, tmp_path: Path
+) -> None:
+    """The router's memory of the table is wrong by the time that nft runs."""
+    interfering = tmp_path / "nft"
+    flag = tmp_path / "flag"
+    interfering.write_text(
+        f"#!/bin/sh\nif [ -e {flag} ]; then rm {flag}; nft delete table inet alongside; fi\n"
+        'exec nft "$@"\n'
+    )
+    interfering.chmod(0o755)
+    router = NftRouter(command=(str(interfering),), namespace=stage.host.path)
+    await router.apply(routed(stage, 0, "5300/tcp"))
+    flag.touch()
+    assert "add table" in (await router.apply(routed(stage, 1, "5300/tcp"))).text
+    assert ask(stage) == who(stage, 1)

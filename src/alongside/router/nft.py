@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,14 @@ class NftRouter:
             known = await self._current()
             operations = difference(known.listing, table)
             if operations:
-                operations = await self._commit(operations)
+                try:
+                    operations = await self._commit(operations)
+                except StepFailed:
+                    if self._generation() == known.generation:
+                        raise
+                    # Somebody changed nftables between our look and our commit.
+                    known = await self._current()
+                    operations = await self._commit(difference(known.listing, table))
                 await self._learn(table, operations, known)
             self._applied = table
             return Transaction(to_text(operations))
@@ -147,6 +155,7 @@ class NftRouter:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
+                env={**os.environ, "LC_ALL": "C"},  # errors are told apart by their words
             )
         except FileNotFoundError:
             raise MissingRequirement(

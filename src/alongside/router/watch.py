@@ -14,7 +14,8 @@ AT_LATEST = 0.5  # seconds; others that never rest are not waited for
 
 
 async def changes(namespace: Path | None = None) -> AsyncIterator[None]:
-    """Yields soon after any change to the namespace's nftables, once for many close together.
+    """Yields at once, since nobody knows what was before it listened, and then soon after any
+    change to the namespace's nftables, once for many close together.
 
     What changed is not said: ask `Router.intact`. Never ends. Raises StepFailed.
     """
@@ -31,6 +32,7 @@ async def changes(namespace: Path | None = None) -> AsyncIterator[None]:
                 if error.errno != errno.ENOBUFS:  # more than the socket holds: a change as well
                     raise
 
+        yield
         while True:
             await heard()
             latest = loop.time() + AT_LATEST
