@@ -1,0 +1,46 @@
+"""The documents say what is so: every verb, every path of the API, every link."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from fastapi.routing import APIRoute
+
+from alongside.cli.entry import VERBS
+from alongside.daemon.api import create
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("bench/*.md")])
+
+
+def test_the_command_line_is_documented_as_it_is() -> None:
+    generated = runpy.run_path(str(ROOT / "scripts" / "docs-cli"))["page"]()
+    assert (ROOT / "docs" / "cli.md").read_text() == generated, "run scripts/docs-cli"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_says_what_it_does_and_gives_an_example(verb: str) -> None:
+    command = import_module(f"alongside.cli.{verb}_").command
+    assert command.help
+    assert (command.epilog or "").startswith(f"Example: alongside {verb}")
+
+
+def test_every_path_of_the_api_is_documented() -> None:
+    text = (ROOT / "docs" / "api.md").read_text()
+    app = create(None, None)  # type: ignore[arg-type]
+    for route in app.routes:
+        if isinstance(route, APIRoute):
+            path = re.sub(r"\{(\w+)(:\w+)?\}", lambda match: match[1].upper(), route.path)
+            for method in route.methods:
+                assert f"`{method} {path}`" in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
