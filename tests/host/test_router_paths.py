@@ -33,8 +33,9 @@ def stage() -> Iterator[Stage]:
         host.run(["ip", "address", "add", "198.51.100.9/24", "dev", "eth0"])
         host.run(["ip", "address", "add", "2001:db8:51:100::9/64", "dev", "eth0", "nodad"])
         made.answer(TARGET, *BOTH)
+        gateway = str(made.subnets[0].gateway4)
         for port in PUBLIC:
-            made.answer_as_host((*OWN, "127.0.0.1", "127.0.0.53", "::1"), port, *BOTH)
+            made.answer_as_host((*OWN, "127.0.0.1", "127.0.0.53", "::1", gateway), port, *BOTH)
         yield made
 
 
@@ -85,6 +86,13 @@ def questions(stage: Stage) -> Iterator[tuple[str, Namespace, str | None, str, i
             for to, source in ((OWN[0], subnet.address4), (OWN[2], subnet.address6)):
                 inside = stage.inside[number]
                 yield "instance", inside, subnet.bridge, to, port, str(source)
+        own = stage.subnets[0]
+        for to, place in (
+            (OWN[0], own.ipv4[3]),
+            (OWN[3], own.ipv6[3]),
+            (str(own.gateway4), own.ipv4[3]),
+        ):
+            yield "neighbour", stage.neighbour, own.bridge, to, port, str(place)
         yield "container", stage.foreign, stage.foreign_bridge, OWN[1], port, "172.30.0.2"
         yield "container", stage.foreign, stage.foreign_bridge, OWN[3], port, "fd00:30:0:1::2"
 
@@ -110,6 +118,7 @@ async def test_the_tracer_says_what_the_kernel_does(
     stage: Stage, router: NftRouter, seed: int
 ) -> None:
     draw = random.Random(seed)
+    stage.bridge_netfilter(seed % 2 == 1)
     wanted = random_ruleset(draw, stage)
     await router.apply(wanted)
     table = compile_table(wanted)
@@ -131,6 +140,17 @@ async def test_the_tracer_says_what_the_kernel_does(
         who = got.who if isinstance(got, Answer) else got
         if who not in expected:
             wrong.append(f"{about} -> {to}:{port}/{protocol}: {who}, the tracer says {expected}")
+    # Within its own bridge an instance is reached, and so are its local ports by IPv4.
+    first = stage.subnets[0]
+    for to, port in (
+        (first.address4, TARGET),
+        (first.address6, TARGET),
+        (first.gateway4, local_port(0, TARGET)),
+    ):
+        for protocol in BOTH:
+            got = stage.ask(stage.neighbour, to, port, protocol)
+            if not (isinstance(got, Answer) and got.who == name_of(to, port)):
+                wrong.append(f"neighbour -> {to}:{port}/{protocol}: {got}")
     assert len(asked) > 30
     assert not wrong, "\n".join(wrong)
 

@@ -113,11 +113,12 @@ class Stage:
         self.host = host
         self.outside: Namespace = host.client
         self.subnets = tuple(_subnet(number) for number in range(instances))
-        names = [f"{host.name}-i{number}" for number in (*range(instances), 99)]
+        names = [f"{host.name}-i{number}" for number in (*range(instances), 98, 99)]
         self._entry = f"{host.name}-pretend"
         self._remains = Remains(tuple(names), (), self._entry)
         _this_run().record(self._entry, self._remains)
         self.inside = [self._instance(subnet, number) for number, subnet in enumerate(self.subnets)]
+        self.neighbour = self._container(self.subnets[0], 98, 3)  # a dependency of the first
         self.foreign_bridge = "br-foreign"
         self.foreign = self._instance(
             Subnet(
@@ -134,26 +135,30 @@ class Stage:
     # -- making --------------------------------------------------------------------------
 
     def _instance(self, subnet: Subnet, number: int) -> Namespace:
-        here = self.host.name
-        inside = Namespace(f"{here}-i{number}")
-        host_end = f"v{number}"
-        host = self.host
-        host.run(["ip", "netns", "add", inside.name])
         for line in (
             f"link add {subnet.bridge} type bridge",
             f"address add {subnet.gateway4}/{subnet.ipv4.prefixlen} dev {subnet.bridge}",
             f"address add {subnet.gateway6}/{subnet.ipv6.prefixlen} dev {subnet.bridge} nodad",
-            f"link add {host_end} type veth peer name eth0 netns {inside.name}",
-            f"link set {host_end} master {subnet.bridge}",
-            f"link set {host_end} up",
             f"link set {subnet.bridge} up",
             f"address replace {subnet.proxy6}/128 dev lo nodad",
         ):
-            host.run(["ip", *line.split()])
+            self.host.run(["ip", *line.split()])
+        return self._container(subnet, number, 2)
+
+    def _container(self, subnet: Subnet, number: int, place: int) -> Namespace:
+        """One on the subnet's bridge, at its second, third, … address."""
+        inside = Namespace(f"{self.host.name}-i{number}")
+        for line in (
+            f"netns add {inside.name}",
+            f"link add v{number} type veth peer name eth0 netns {inside.name}",
+            f"link set v{number} master {subnet.bridge}",
+            f"link set v{number} up",
+        ):
+            self.host.run(["ip", *line.split()])
         for line in (
             "link set lo up",
-            f"address add {subnet.address4}/{subnet.ipv4.prefixlen} dev eth0",
-            f"address add {subnet.address6}/{subnet.ipv6.prefixlen} dev eth0 nodad",
+            f"address add {subnet.ipv4[place]}/{subnet.ipv4.prefixlen} dev eth0",
+            f"address add {subnet.ipv6[place]}/{subnet.ipv6.prefixlen} dev eth0 nodad",
             "link set eth0 up",
             f"route add default via {subnet.gateway4}",
             f"route add default via {subnet.gateway6}",
@@ -161,10 +166,20 @@ class Stage:
             inside.run(["ip", *line.split()])
         return inside
 
+    def bridge_netfilter(self, on: bool) -> None:
+        """Whether frames between two ports of one bridge pass the IP hooks, too. Engines switch
+        it on in some set-ups and not in others."""
+        with self.host.inside():
+            for name in ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables"):
+                Path("/proc/sys/net/bridge", name).write_text("1" if on else "0")
+
     def _be_an_engine(self) -> None:
         with self.host.inside():
             for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
                 Path("/proc/sys/net", name).write_text("1")
+            # The kernel sends a peer one "port unreachable" a second; tests ask faster.
+            for name in ("ipv4/icmp_ratelimit", "ipv6/icmp/ratelimit"):
+                Path("/proc/sys/net", name).write_text("0")
         every = [*(subnet.bridge for subnet in self.subnets), self.foreign_bridge]
         isolation = "\n".join(
             f'iifname "{one}" oifname "{other}" drop'
@@ -261,7 +276,7 @@ class Stage:
 
     def close(self) -> None:
         self.answers.close()
-        for inside in (*self.inside, self.foreign):
+        for inside in (*self.inside, self.neighbour, self.foreign):
             inside.close()
         self._remains.remove()
         _this_run().forget(self._entry)
