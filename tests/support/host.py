@@ -15,8 +15,8 @@ from support.remains import RUNS, STORES, Remains, Run
 # RFC 5737's three documentation networks, one a link; RFC 3849 has the IPv6 one.
 _LINKS = (
     ("198.51.100", "2001:db8:51:100"),
-    ("203.0.113", "2001:db8:113:0"),
-    ("192.0.2", "2001:db8:2:0"),
+    ("203.0.113", "2001:db8:113"),
+    ("192.0.2", "2001:db8:2"),
 )
 _numbers = itertools.count(1)
 _run: Run | None = None

@@ -3,7 +3,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from examples import release, routes, service, world
 
 from alongside.domain.errors import Conflict, InvalidInput, NotFound, PortTaken
 from alongside.domain.port import parse_port
@@ -11,6 +10,7 @@ from alongside.domain.version import Version
 from alongside.plan.activate import plan_activate, plan_deactivate
 from alongside.plan.observed import Holder
 from alongside.plan.steps import RecordRoutes
+from support.examples import release, routes, service, world
 
 
 def names(plan: object) -> list[str]:

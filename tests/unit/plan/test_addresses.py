@@ -4,12 +4,12 @@ from dataclasses import replace
 from ipaddress import IPv4Network
 
 import pytest
-from examples import POOL, release, service, world
 
 from alongside.domain.errors import Conflict
 from alongside.domain.port import Protocol
 from alongside.plan.addresses import allocate
 from alongside.plan.observed import Pool
+from support.examples import POOL, release, service, world
 
 
 def test_each_instance_has_a_subnet_and_local_ports_of_its_own() -> None:

@@ -4,7 +4,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from examples import world
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ from alongside.domain.errors import Conflict
 from alongside.domain.history import Actor, Entry, Outcome, known_good, trail
 from alongside.domain.version import Version
 from alongside.plan.rollback import plan_rollback, rollback_target
+from support.examples import world
 
 
 def entry(number: int, verb: str, after: str, *, routed: bool = True) -> Entry:

@@ -3,11 +3,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from examples import world
 
 from alongside.domain.errors import Conflict
 from alongside.domain.version import Version
 from alongside.plan.stop import plan_rm, plan_stop
+from support.examples import world
 
 OBSERVED = world("dns@1.0.0", "dns@1.1.0", running=("dns@1.0.0", "dns@1.1.0"), routed="dns@1.1.0")
 

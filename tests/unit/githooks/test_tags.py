@@ -1,0 +1,182 @@
+"""What git's own commands do to releases, with real git."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support.git import Git, install
+
+ZERO = "0" * 40
+
+
+def test_a_tag_is_built_with_progress_and_a_commit_is_not(git: Git) -> None:
+    git.commit({"x": "1"})
+    git("branch", "other")
+    assert git.built == []
+    said = git("tag", "1.0.0")
+    assert git.built == ["1.0.0"]
+    assert "#1 building" in said
+    assert "app@1.0.0 is released" in said
+    (built,) = git.daemon.built
+    assert built.query["commit"] == git("rev-parse", "HEAD").strip()
+    assert built.query["tree"] == git("rev-parse", "HEAD^{tree}").strip()
+    assert built.query["repository"] == "app"
+
+
+def test_an_annotated_tag_stands_for_its_commit(git: Git) -> None:
+    git("tag", "--annotate", "--message", "x", "1.0.0")
+    assert git.daemon.built[0].query["commit"] == git("rev-parse", "HEAD").strip()
+
+
+def test_a_move_is_refused_where_there_is_a_release_and_allowed_where_not(git: Git) -> None:
+    git("tag", "1.0.0")
+    first = git("rev-parse", "HEAD").strip()
+    git.daemon.releases = [{"service": "app", "version": "1.0.0", "commit": first}]
+    second = git.commit({"x": "2"})
+    said = git("tag", "--force", "1.0.0", check=False)
+    assert first[:12] in said
+    assert second[:12] in said
+    assert git("rev-parse", "1.0.0").strip() == first
+    git("tag", "--force", "--annotate", "--message", "same commit", "1.0.0", first)
+    git.daemon.releases = []
+    git("tag", "--force", "1.0.0", second)
+    assert git("rev-parse", "1.0.0").strip() == second
+
+
+def test_a_deletion_is_allowed_and_builds_nothing(git: Git) -> None:
+    git("tag", "1.0.0")
+    git.daemon.releases = [
+        {"service": "app", "version": "1.0.0", "commit": git("rev-parse", "HEAD").strip()}
+    ]
+    git("tag", "--delete", "1.0.0")
+    assert git.tags == []
+    git("tag", "1.0.0")
+    git("pack-refs", "--all")
+    git("tag", "--delete", "1.0.0")
+    assert git.built == ["1.0.0", "1.0.0"]
+
+
+def test_packing_refs_and_gc_neither_fail_nor_build(git: Git) -> None:
+    for tag in ("1.0.0", "1.1.0"):
+        git("tag", tag)
+    git.daemon.releases = [{"service": "app", "version": "1.0.0", "commit": "f" * 40}]
+    assert git("pack-refs", "--all", "--prune") == ""
+    git("gc", "--quiet")
+    git("tag", "1.2.0")
+    assert git("gc", "--quiet") == ""
+    assert git.built == ["1.0.0", "1.1.0", "1.2.0"]
+    assert git.tags == ["1.0.0", "1.1.0", "1.2.0"]
+
+
+@pytest.mark.parametrize("tag", ["1.0.0+build.5", "dns/v1.0+x"])
+def test_build_metadata_is_refused_while_git_still_can(git: Git, tag: str) -> None:
+    said = git("tag", tag, check=False)
+    assert "cannot hold '+'" in said
+    assert git.tags == []
+
+
+@pytest.mark.parametrize(
+    "tag",
+    ["$(touch${IFS}pwned)", "`touch${IFS}pwned`", "a;touch${IFS}pwned", "a'b\"c", "x&&y", "(a|b)"],
+)
+def test_shell_metacharacters_are_harmless(git: Git, tag: str) -> None:
+    git("tag", tag)
+    assert git.built == [tag]
+    assert not list(git.path.rglob("pwned"))
+
+
+def test_the_tag_is_made_when_the_daemon_is_down_and_it_says_what_to_do(
+    git: Git, tmp_path: Path
+) -> None:
+    said = git("tag", "1.0.0", ALONGSIDE_SOCKET=str(tmp_path / "nobody"))
+    assert git.tags == ["1.0.0"]
+    assert "alongside build 1.0.0" in said
+    git.commit({"x": "2"})
+    said = git("tag", "--force", "1.0.0", ALONGSIDE_SOCKET=str(tmp_path / "nobody"))
+    assert "nobody can say whether 1.0.0 has a release" in said
+
+
+def test_a_build_that_fails_leaves_the_tag_and_shows_why(git: Git) -> None:
+    problem = {"title": "build-failed", "detail": "It did not build.", "log": ["#9 exit 1"]}
+    git.daemon.events = [{"event": "error", "problem": problem}]
+    said = git("tag", "1.0.0")
+    assert git.tags == ["1.0.0"]
+    assert "It did not build." in said
+    assert "#9 exit 1" in said
+
+
+def test_a_linked_work_tree_is_the_same_repository(git: Git, tmp_path: Path) -> None:
+    git("worktree", "add", "--quiet", str(tmp_path / "linked"))
+    linked = git.at(tmp_path / "linked")
+    linked.commit({"only": "here"})
+    linked("tag", "2.0.0")
+    (built,) = git.daemon.built
+    assert built.query["repository"] == "app"
+    assert "only" in built.files
+
+
+def test_a_check_out_of_a_commit_from_before_the_hooks(git: Git) -> None:
+    first = git("rev-parse", "HEAD").strip()
+    git.commit({"x": "1"})
+    git("checkout", "--quiet", first)
+    git("tag", "0.9.0")
+    assert git.built == ["0.9.0"]
+
+
+def test_fetched_tags_are_listed_and_not_built(git: Git, tmp_path: Path) -> None:
+    other = git.at(tmp_path / "other")
+    subprocess.run(["git", "clone", "--quiet", git.path, other.path], check=True)
+    other.commit({"y": "1"})
+    for tag in ("3.0.0", "3.1.0"):
+        other("tag", tag)
+    said = git("fetch", "--tags", str(other.path))
+    assert git.built == []
+    assert "alongside build 3.0.0" in said
+    assert "alongside build 3.1.0" in said
+
+
+def test_several_new_tags_in_one_transaction_are_listed(git: Git) -> None:
+    head = git("rev-parse", "HEAD").strip()
+    lines = f"create refs/tags/a {head}\ncreate refs/tags/b {head}\n"
+    done = subprocess.run(
+        ["git", "update-ref", "--stdin"],
+        cwd=git.path,
+        input=lines,
+        text=True,
+        capture_output=True,
+        check=True,
+        env={"PATH": "/usr/bin:/bin", "ALONGSIDE_SOCKET": str(git.socket)},
+    )
+    assert git.built == []
+    assert "alongside build a" in done.stderr
+
+
+def test_a_push_to_a_bare_repository_builds_and_the_pusher_sees_it(
+    git: Git, tmp_path: Path
+) -> None:
+    bare = git.at(tmp_path / "served.git")
+    subprocess.run(["git", "init", "--quiet", "--bare", bare.path], check=True)
+    install(bare)
+    clone = git.at(tmp_path / "clone")
+    subprocess.run(["git", "clone", "--quiet", git.path, clone.path], check=True)
+    # What is pushed is never run in the repository that receives it.
+    clone.script(".githooks/post-receive", "touch pwned")
+    clone.script(".githooks/reference-transaction-committed-new-tags", "touch pwned")
+    clone.commit()
+    for tag in ("1.0.0", "1.1.0"):
+        clone("tag", tag)
+    said = clone("push", str(bare.path), "main", "--tags")
+    assert git.built == ["1.0.0", "1.1.0"]
+    assert "remote: #1 building" in said
+    assert "remote: app@1.1.0 is released" in said
+    assert not list(tmp_path.rglob("pwned"))
+    assert {one.query["repository"] for one in git.daemon.built} == {"served"}
+
+    git.daemon.releases = [{"service": "app", "version": "1.0.0", "commit": "f" * 40}]
+    clone.commit({"x": "3"})
+    clone("tag", "--force", "1.0.0")
+    said = clone("push", "--force", str(bare.path), "1.0.0", check=False)
+    assert "a release never changes" in said
