@@ -20,6 +20,7 @@ from support.remains import RUNS, STORES, sweep
 
 pytestmark = pytest.mark.host
 
+RESPONDER = Path(__file__).parents[1] / "support" / "responder.py"
 COMPOSE = """\
 services:
   echo:
@@ -44,10 +45,11 @@ ENV VERSION=$VERSION
 def test_a_client_reaches_its_host_and_the_host_the_client(make_host: Callable[..., Host]) -> None:
     host = make_host()
     other = host.neighbour()
-    host.spawn(["busybox", "nc", "-ll", "-p", "7", "-e", "cat"])
+    host.spawn([sys.executable, RESPONDER], env={"PORTS": "7", "VERSION": "1.0.0"})
     for client in (host.client, other):
-        for address in (client.host4, client.host6):
-            assert ask.patiently(partial(ask.line, client, address, 7, "hello")) == "hello"
+        answer = ask.patiently(partial(ask.line, client, client.host4, 7, "hello"))
+        assert answer == f"1.0.0 {client.address4} hello"
+        assert ask.datagram(client, client.host6, 7, "x") == f"1.0.0 {client.address6} x"
     with pytest.raises(ConnectionRefusedError):
         ask.line(host.client, host.address4, 8)
 
