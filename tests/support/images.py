@@ -71,7 +71,11 @@ def _dnsmasq(suite: str) -> Recipe:
         f"alongside-test/dnsmasq:{suite}",
         suite,
         ("dnsmasq-base",),
-        (*command.split(), f"--txt-record=version.test,{suite}"),
+        (
+            *command.split(),
+            f"--txt-record=version.test,{suite}",
+            "--host-record=version.test,192.0.2.53",  # for probes, which ask for an address
+        ),
     )
 
 

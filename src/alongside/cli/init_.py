@@ -57,10 +57,18 @@ def command(ctx: click.Context, remove: bool, file: str, dry_run: bool) -> None:
 
 def _check(top: Path, file: str) -> tuple[Service, ...]:
     from alongside.compose.files import find_compose_file
+    from alongside.compose.propose import propose
     from alongside.compose.services import services_from
 
     path = find_compose_file(top, file)
-    services = services_from(_model(path))
+    model = _model(path)
+    lines = propose(model)
+    if lines:
+        click.echo(
+            f"{path.name} leaves something open. These lines would say it; choose, add, and "
+            f"say `alongside init` again:\n\n{lines}"
+        )
+    services = services_from(model, file=path.name)
     if not services:
         raise InvalidInput(
             f"{path.name} has no service with `build:`, so there is nothing to release.",

@@ -10,7 +10,7 @@ from alongside.domain.port import Protocol
 from alongside.domain.release import Release
 from alongside.plan.observed import Observed
 
-SUBNET4_BITS = 28  # the gateway, the instance and 12 dependencies of its own
+SUBNET4_BITS = 28  # the gateway, the instance, and the upper half for dependencies of its own
 
 
 def allocate(release: Release, observed: Observed) -> Instance:

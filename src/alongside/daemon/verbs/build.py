@@ -17,6 +17,7 @@ from alongside.daemon.verbs.change import Asked, Result
 from alongside.domain.errors import AlongsideError, Conflict, InvalidInput, NotFound, StepFailed
 from alongside.domain.history import Outcome
 from alongside.domain.nearest import nearest
+from alongside.domain.reference import containers
 from alongside.domain.release import Release
 from alongside.domain.service import Service
 from alongside.domain.tags import claims
@@ -166,9 +167,23 @@ async def _claiming(
             if patterns
             else "No service of the compose file has `build:`.",
         )
-    for service, _ in claimed:
+    for service, version in claimed:
         _check_owner(context, source, service)
+        _check_name(context, service, version)
     return claimed
+
+
+def _check_name(context: Context, service: Service, version: Version) -> None:
+    """`web@api-1.0` and `web-api@1.0` would both be the container `web-api-1.0`."""
+    name = f"{service.name}-{version}"
+    others = [one for one in containers(name, context.known()) if one != (service.name, version)]
+    if others:
+        other, its = others[0]
+        raise Conflict(
+            f"{service.name}@{version} would have the container's name {name}, which "
+            f"{other}@{its} has.",
+            hint="Tag it with another version.",
+        )
 
 
 def _check_owner(context: Context, source: Source, service: Service) -> None:
