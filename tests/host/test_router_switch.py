@@ -157,6 +157,33 @@ async def test_an_empty_split_rejects_and_a_port_that_is_gone_is_left_alone(
         assert ask(stage, protocol=protocol) == who(stage, 1)
 
 
+@pytest.mark.parametrize("protocol", Protocol)
+async def test_an_empty_split_leaves_the_port_to_nobody_else(
+    stage: Stage, router: NftRouter, protocol: Protocol
+) -> None:
+    """Not to another table's nat, as Docker's, and not to a program on the host."""
+    host = stage.host
+    port = 5301 if protocol is Protocol.TCP else 5302
+    stage.answer_as_host((host.address4, "127.0.0.1"), port, protocol)
+    host.nft(f"""table ip docker {{
+        chain prerouting {{
+            type nat hook prerouting priority -100
+            {protocol} dport {port} dnat to {stage.subnets[2].address4}:{PORT}
+        }}
+    }}""")
+    try:
+        assert ask(stage, port, protocol) == who(stage, 2)
+        await router.apply(routed(stage, None, f"{port}/{protocol}"))
+        await router.clean_udp(routed(stage, None, f"{port}/{protocol}"))
+        assert ask(stage, port, protocol) == REFUSED
+        for address in (host.address4, "127.0.0.1"):
+            assert stage.ask(host, address, port, protocol) == REFUSED
+        await router.apply(routed(stage, 0, f"{port}/{protocol}"))
+        assert ask(stage, port, protocol) == who(stage, 0)
+    finally:
+        host.nft("delete table ip docker\n")
+
+
 async def test_the_client_s_address_reaches_the_instance(stage: Stage, router: NftRouter) -> None:
     await router.apply(routed(stage, 2, "5300/tcp", "5300/udp"))
     host, outside = stage.host, stage.outside
@@ -187,6 +214,8 @@ async def test_an_established_connection_stays_with_its_version(
                 await router.apply(Ruleset((second,), stage.subnets))
                 await router.clean_udp(Ruleset((second,), stage.subnets))
                 assert ask(stage, 9000) == who(stage, 1)
+                await router.apply(Ruleset((RoutedPort(second.port, ()),), stage.subnets))
+                assert ask(stage, 9000) == REFUSED
                 for _ in range(3):
                     stream.send(b"still here?")
                     assert server.recv(100) == b"still here?"

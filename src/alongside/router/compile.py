@@ -1,16 +1,13 @@
 """From the ruleset that is wanted to the table that says so: the intent, rule by rule.
 
-    hook         priority  chain              does
-    prerouting       -300  guard              keeps outsiders off instances and off loopback
-    prerouting       -150  closed-prerouting  rejects what comes for a port with an empty split
-    output           -150  closed-output      the same for the host's own packets
-    prerouting       -110  prerouting         public ports to instances
-    output           -110  output             the same for the host's own packets
-    forward           -10  forward            drops late UDP replies of targets switched away from
+    hook         priority  chain       does
+    prerouting       -300  guard       keeps outsiders off instances and off loopback
+    prerouting       -110  prerouting  public ports to instances
+    output           -110  output      the same for the host's own packets
+    forward           -10  forward     drops late UDP replies of targets switched away from
 
--110 comes before Docker's nat chains (-100), and the first mapping wins. Rejecting has hooks of
-its own because an empty chain in nat would let Docker's rules, or a program on the host, have the
-packet; in prerouting `reject` needs kernel 5.9.
+-110 comes before Docker's nat chains (-100), and the first mapping wins. nat chains see a
+connection's first packet only: what is established costs one look at the guard and at forward.
 """
 
 from __future__ import annotations
@@ -50,7 +47,6 @@ from alongside.router.table import Chain, Collection, Hook, Table
 
 SCHEMA = "schema-1"  # an empty chain: renaming it in a transaction is an upgrade of the table
 BRIDGES = "bridges"
-REJECT = "closed-reject"
 GUARD_PROXY = "guard-proxy"
 
 _LOOPBACK: dict[int, IPv4Address | IPv6Address] = {
@@ -74,8 +70,7 @@ def compile_table(ruleset: Ruleset) -> Table:
     collections = [
         Collection("set", BRIDGES, "ifname", elements=_bridges(ruleset)),
         *_guard_maps(ruleset),
-        *_dispatch_maps("ports", _routed(ruleset.ports)),
-        *_dispatch_maps("closed", _closed(ruleset.ports)),
+        *_dispatch_maps(ruleset.ports),
         *(
             Collection("set", retired(family), f"{_ADDRESS_TYPE[family]} . inet_service", "timeout")
             for family in _FAMILIES
@@ -102,9 +97,6 @@ def _skeleton() -> list[Chain]:
         (To(_LOOPBACK_NET), To(_LOOPBACK[4], negated=True)),
         Accept(),
     )
-    to_host_new = Rule((IsNew(), ToHost()), Goto("closed"))
-    # The host's own packets pass here again, by lo, and have been decided in output.
-    from_others = Rule((NotFrom("lo"), IsNew(), ToHost()), Goto("closed"))
     to_host = Rule((ToHost(),), Goto("dispatch"))
     return [
         Chain(SCHEMA),
@@ -118,19 +110,16 @@ def _skeleton() -> list[Chain]:
                 Rule((), Lookup("ip6 daddr", "guard6")),
             ),
         ),
-        Chain("closed-prerouting", Hook("filter", "prerouting", -150), (from_others,)),
-        Chain("closed-output", Hook("filter", "output", -150), (other_loopback, to_host_new)),
-        Chain("closed", rules=_dispatch("closed")),
-        Chain(
-            REJECT,
-            rules=(
-                Rule((OfProtocol(Protocol.TCP),), Reject(reset=True)),
-                Rule((), Reject(reset=False)),
-            ),
-        ),
         Chain("prerouting", Hook("nat", "prerouting", -110), (to_host,)),
         Chain("output", Hook("nat", "output", -110), (other_loopback, to_host)),
-        Chain("dispatch", rules=_dispatch("ports")),
+        Chain(
+            "dispatch",  # ports bound to an address before those of any address
+            rules=(
+                Rule((), Lookup(f"ip daddr . {_PORT_KEY}", "ports4")),
+                Rule((), Lookup(f"ip6 daddr . {_PORT_KEY}", "ports6")),
+                Rule((), Lookup(_PORT_KEY, "ports")),
+            ),
+        ),
         Chain(
             "forward",
             Hook("filter", "forward", -10),
@@ -142,51 +131,27 @@ def _skeleton() -> list[Chain]:
     ]
 
 
-def _dispatch(maps: str) -> tuple[Rule, ...]:
-    """Ports bound to an address before those of any address."""
-    return (
-        Rule((), Lookup(f"ip daddr . {_PORT_KEY}", f"{maps}4")),
-        Rule((), Lookup(f"ip6 daddr . {_PORT_KEY}", f"{maps}6")),
-        Rule((), Lookup(_PORT_KEY, maps)),
-    )
-
-
-def _dispatch_maps(name: str, verdicts: dict[Port, str]) -> list[Collection]:
+def _dispatch_maps(ports: Sequence[RoutedPort]) -> list[Collection]:
     any_address: dict[str, str] = {}
     bound: dict[int, dict[str, str]] = {4: {}, 6: {}}
-    for port, verdict in verdicts.items():
-        key = f"{port.protocol} . {port.number}"
+    for port in (one.port for one in ports):
+        key, verdict = f"{port.protocol} . {port.number}", f"goto {chain_name(port)}"
         if port.address is None:
             any_address[key] = verdict
         else:
             bound[port.address.version][f"{port.address} . {key}"] = verdict
     return [
-        Collection("map", name, _PORT_TYPE, elements=any_address),
+        Collection("map", "ports", _PORT_TYPE, elements=any_address),
         *(
             Collection(
                 "map",
-                f"{name}{family}",
+                f"ports{family}",
                 f"{_ADDRESS_TYPE[family]} . {_PORT_TYPE}",
                 elements=bound[family],
             )
             for family in _FAMILIES
         ),
     ]
-
-
-def _routed(ports: Sequence[RoutedPort]) -> dict[Port, str]:
-    return {one.port: f"goto {chain_name(one.port)}" for one in ports}
-
-
-def _closed(ports: Sequence[RoutedPort]) -> dict[Port, str]:
-    """Ports with an empty split; and where any address is closed, the bound ports that are not."""
-    closed = [one.port for one in ports if not one.choices]
-    verdicts = dict.fromkeys(closed, f"goto {REJECT}")
-    for one in ports:
-        everywhere = Port(one.port.protocol, one.port.number)
-        if one.port.address and one.choices and everywhere in closed:
-            verdicts[one.port] = "accept"
-    return verdicts
 
 
 # The guard.
@@ -255,6 +220,8 @@ def _port_chain(routed: RoutedPort) -> Chain:
 def _port_rules(routed: RoutedPort) -> tuple[Rule, ...]:
     """Immediate rules only: a rule with a set or map of its own loses packets when replaced,
     since a packet in the old rule looks the old set up in the new generation (design.md)."""
+    if not routed.choices:
+        return (_reject(routed.port),)
     bound = routed.port.address
     families: tuple[Family, ...] = _FAMILIES
     if bound is not None:
@@ -267,6 +234,13 @@ def _port_rules(routed: RoutedPort) -> tuple[Rule, ...]:
     if bound is None or not bound.is_loopback:
         rules += [rule for family in families for rule in _from_elsewhere(routed, family)]
     return tuple(rules)
+
+
+def _reject(port: Port) -> Rule:
+    """In nat, before Docker's: an empty chain would let its rules for the port, or a program on
+    the host, have the packet. `reject` stands in prerouting since kernel 5.9."""
+    reset = port.protocol is Protocol.TCP
+    return Rule((OfProtocol(port.protocol),), Reject(reset), f"nobody {port}")
 
 
 def _from_containers(routed: RoutedPort, family: Family) -> Iterator[Rule]:

@@ -14,7 +14,6 @@ from alongside.router.rules import (
     Goto,
     Lookup,
     Redirect,
-    Reject,
     Rule,
     SourceIn,
 )
@@ -97,9 +96,7 @@ class _Draft:
             raise _refused("Too many links", f"chain {chain.name} reaches itself")
         table = self._require()
         for rule in chain.rules:
-            nat = isinstance(rule.verdict, Dnat | Redirect)
-            reject = isinstance(rule.verdict, Reject)
-            if (nat and kind != "nat") or (reject and kind != "filter"):
+            if isinstance(rule.verdict, Dnat | Redirect) and kind != "nat":
                 raise _refused(_UNSUPPORTED, f"{rule} in a {kind} hook")
             for name in _goes_to(rule, table):
                 self._walk(table.chains[name], kind, (*path, chain.name))

@@ -67,7 +67,7 @@ class NftRouter:
         return await asyncio.to_thread(conntrack.clean_udp, wanted, self._namespace)
 
     async def intact(self) -> bool:
-        """Costs microseconds as long as nobody has changed any nftables since; else a listing."""
+        """Takes less than a millisecond if nobody has changed nftables since; else a listing."""
         if self._applied is None:
             return False
         async with self._lock:

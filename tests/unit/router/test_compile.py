@@ -11,7 +11,16 @@ from alongside.domain.errors import InvalidInput
 from alongside.domain.route import Assign
 from alongside.router.compile import chain_name, compile_table
 from alongside.router.protocol import Choice, RoutedPort, Ruleset
-from alongside.router.rules import COMMENT_MAX, ClientHash, Dnat, Draw, Lookup, Redirect, Rule
+from alongside.router.rules import (
+    COMMENT_MAX,
+    ClientHash,
+    Dnat,
+    Draw,
+    Lookup,
+    Redirect,
+    Reject,
+    Rule,
+)
 
 
 @given(rulesets())
@@ -20,13 +29,13 @@ def test_rules_that_are_replaced_hold_no_set_of_their_own(wanted: Ruleset) -> No
         for rule in chain.rules:
             assert "{" not in str(rule)
             if chain.name.startswith("port-"):
-                assert isinstance(rule.verdict, Dnat | Redirect)
+                assert isinstance(rule.verdict, Dnat | Redirect | Reject)
 
 
 @given(rulesets())
 def test_each_target_gets_its_weight_of_every_kind_of_packet(wanted: Ruleset) -> None:
     table = compile_table(wanted)
-    for port in wanted.ports:
+    for port in (one for one in wanted.ports if one.choices):
         total = sum(choice.weight for choice in port.choices)
         kinds: dict[tuple[str, ...], list[Rule]] = {}
         for rule in table.chains[chain_name(port.port)].rules:

@@ -9,7 +9,7 @@ from alongside.domain.errors import StepFailed
 from alongside.router.compile import compile_table
 from alongside.router.difference import difference
 from alongside.router.kernel import FakeKernel
-from alongside.router.rules import Accept, FromSet, Goto, Lookup, Reject, Rule
+from alongside.router.rules import Accept, FromSet, Goto, Lookup, Rule
 from alongside.router.table import Chain, Collection, Hook
 from alongside.router.transaction import (
     AddChain,
@@ -55,8 +55,7 @@ REFUSED: dict[str, tuple[tuple[Operation, ...], str]] = {
     "overlap": ((AddElements("guard4", {"10.213.0.8/29": "accept"}),), "conflicting intervals"),
     "another hook": ((AddChain(Chain("prerouting", Hook("nat", "prerouting", 0))),), "exists"),
     "another type": ((AddCollection(Collection("map", PORTS, "ifname")),), "File exists"),
-    "reject in nat": ((AddRule("dispatch", Rule((), Reject(reset=False))),), "not supported"),
-    "nat in filter": ((AddRule("closed", Rule((), TARGET)),), "not supported"),
+    "nat in filter": ((AddRule("guard", Rule((), TARGET)),), "not supported"),
     "loop": ((AddRule("port-53-udp", Rule((), Goto("dispatch"))),), "Too many links"),
     "nothing there": ((DeleteTable(), FlushChain("dispatch")), "No such file"),
 }

@@ -26,7 +26,7 @@ table inet alongside {
 			     fd00:0:0:ffff::1 : goto guard-proxy }
 	}
 
-	map closed {
+	map ports {
 		type inet_proto . inet_service : verdict
 	}
 
@@ -69,7 +69,7 @@ def test_a_listing_is_read_as_nft_prints_it() -> None:
                 "fd00:0:0:ffff::1": "goto guard-proxy",
             },
         ),
-        "closed": Collection("map", "closed", "inet_proto . inet_service : verdict"),
+        "ports": Collection("map", "ports", "inet_proto . inet_service : verdict"),
     }
     assert listing.chains == {
         "schema-1": ListedChain("", ()),

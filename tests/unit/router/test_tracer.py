@@ -141,8 +141,8 @@ def test_an_empty_split_rejects_but_not_what_an_address_has() -> None:
 def test_a_packet_of_a_known_connection_is_not_looked_at() -> None:
     packet = Packet(OUTSIDE[4], ip_address("198.51.100.1"), Protocol.TCP, 53, "eth0", new=False)
     assert trace(compile_table(ANY), packet, HOST) == Untouched()
-    closed = compile_table(ruleset(routed("53/tcp")))
-    assert trace(closed, packet, HOST) == Untouched()
+    empty = compile_table(ruleset(routed("53/tcp")))
+    assert trace(empty, packet, HOST) == Untouched()
 
 
 def test_late_replies_are_dropped() -> None:
