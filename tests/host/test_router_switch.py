@@ -40,8 +40,8 @@ def made_stage() -> Iterator[Stage]:
 @pytest.fixture
 async def stage(made_stage: Stage) -> Stage:
     await NftRouter(namespace=made_stage.host.path).remove()
+    made_stage.answers.settle()
     made_stage.host.run(["conntrack", "-F"])
-    made_stage.answers.delay = 0.0
     return made_stage
 
 

@@ -88,6 +88,12 @@ class Answers(threading.Thread):
         else:
             listener.sendto(answer, peer)
 
+    def settle(self) -> None:
+        """Until the last late answer is sent, and none is late from here on."""
+        self.delay = 0.0
+        while self._late:
+            time.sleep(0.005)
+
     def close(self) -> None:
         self._ending = True
         self._wake.send(b"x")
