@@ -45,7 +45,7 @@ from alongside.router.rules import (
 )
 from alongside.router.table import Chain, Collection, Hook, Table
 
-SCHEMA = "schema-1"  # an empty chain: renaming it in a transaction is an upgrade of the table
+SCHEMA = "schema-1"  # an empty chain; a table with another number is made anew
 BRIDGES = "bridges"
 GUARD_PROXY = "guard-proxy"
 

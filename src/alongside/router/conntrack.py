@@ -1,6 +1,8 @@
 """Reading and deleting conntrack's UDP entries over netlink. TCP is never touched.
 
-Raw netlink and not conntrack-tools: see MEASURED below.
+1,000 stale entries among 101,000 of the same service took 0.53 s, of which the kernel's own dump
+took 0.24 s (kernel 6.18, CPython 3.11); `conntrack -L` alone took as long, and no filter of
+`conntrack -D` says "not explained by a route". docs/decisions/0011-conntrack-by-netlink.md.
 """
 
 from __future__ import annotations

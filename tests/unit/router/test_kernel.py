@@ -1,4 +1,4 @@
-"""The fake refuses what the kernel refuses; tests/host holds nft to some of the same."""
+"""The fake refuses what the kernel refuses: tests/host/test_router_golden.py asks both."""
 
 from __future__ import annotations
 
