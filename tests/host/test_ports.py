@@ -209,6 +209,21 @@ def test_a_flush_of_the_ruleset_is_put_right_within_seconds(one: Installation) -
             assert ask.http_get(host, "127.0.0.1").body.startswith("1 ")
 
 
+def test_a_version_just_started_answers_over_ipv6_from_the_first_moment(
+    one: Installation,
+) -> None:
+    """A container's IPv6 address is tentative for a second after its start."""
+    host = one.host
+    one("stop", "web@2")
+    with Load(host.client, "tcp", host.address6, 7, workers=2) as load:
+        load.wait_for(20)
+        one("activate", "web@2")
+        load.wait_for(40)
+        report = load.stop()
+    assert not report.failures
+    assert set(report.versions) == {"1", "2"}
+
+
 def test_deactivate_gives_the_ports_back_to_the_host(one: Installation) -> None:
     host = one.host
     said = one("deactivate", "web@2").stdout

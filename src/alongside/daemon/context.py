@@ -15,7 +15,7 @@ from alongside.domain.release import Release
 from alongside.domain.version import Dated
 from alongside.engine.protocol import Compose, Container, Engine, Published
 from alongside.host.addresses import local_addresses
-from alongside.host.listeners import Listener, holders, listeners
+from alongside.host.listeners import Listener, holders, identify, listeners
 from alongside.plan.observed import Holder, Observed, Pool
 from alongside.plan.wanted import wanted_ruleset
 from alongside.router.protocol import Router, Ruleset
@@ -113,25 +113,26 @@ class Context:
     async def _holders(
         self, ports: list[Port]
     ) -> tuple[list[Holder], frozenset[tuple[Protocol, int]]]:
-        heard, published = await asyncio.gather(listeners(), self.engine.published())
+        heard, published = await asyncio.gather(listeners(programs=False), self.engine.published())
         addresses = await local_addresses() if ports else frozenset()
-        found = [
-            holder
-            for port in ports
-            for holder in (
-                *_publishing(port, published),
-                *(
-                    Holder(_port_of(one), f"{one.program or 'a program'} (pid {one.pid})", port)
-                    for one in holders(port, heard, addresses)
-                    if one.program != "docker-proxy"
-                ),
-            )
-        ]
+        found: list[Holder] = []
+        for port in ports:
+            found += _publishing(port, published)
+            # Only what stands in the way is asked for its name: that takes a look at every process.
+            for one in await identify(holders(port, heard, addresses)):
+                if one.program != "docker-proxy":
+                    program = f"{one.program or 'a program'} (pid {one.pid})"
+                    found.append(Holder(_port_of(one), program, port))
         return found, frozenset((one.protocol, one.number) for one in heard)
 
 
 def _port_of(listener: Listener) -> Port:
-    return Port(listener.protocol, listener.number, listener.address)
+    address = listener.address
+    return Port(
+        listener.protocol,
+        listener.number,
+        None if address is None or address.is_unspecified else address,
+    )
 
 
 def _publishing(port: Port, published: Iterable[Published]) -> list[Holder]:

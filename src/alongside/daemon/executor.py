@@ -15,6 +15,7 @@ from alongside.domain.errors import AlongsideError, Conflict, NotReady, StepFail
 from alongside.domain.history import Actor, Outcome
 from alongside.host.default_route import default_gateway
 from alongside.host.proxy_address import ensure_proxy_address
+from alongside.host.tentative import settled6
 from alongside.plan.activate import check_free
 from alongside.plan.render import describe
 from alongside.plan.steps import (
@@ -145,6 +146,13 @@ class Executor:
     async def _await_ready(self, step: AwaitReady) -> None:
         try:
             await wait_ready(step.release.spec.ready, step.instance, self._context.engine)
+            container = await self._context.engine.container(step.instance.name)
+            if container is not None and container.pid and not await settled6(container.pid):
+                raise NotReady(
+                    f"{step.instance.name} did not become ready: its IPv6 address "
+                    f"{step.instance.subnet.address6} is still tentative.",
+                    hint="Somebody else on its network may have the address: ip -6 neighbour.",
+                )
         except NotReady:
             if step.undo:
                 self._context.instances.want(step.instance, "stopped")

@@ -59,16 +59,28 @@ async def _main(paths: StatePaths, socket: Path, pool: str, local_ports: str) ->
         database = Database(paths.database)
         context = Context(
             paths=paths,
-            pool=await _pool(database, pool, local_ports),
+            pool=_pool(database, pool, local_ports),
             database=database,
             engine=engine,
             compose=compose,
             router=NftRouter(),
             socket=str(socket),
         )
+        await _check_pool(context)
         await _serve(context, socket)
     finally:
         lock.close()
+
+
+async def _check_pool(context: Context) -> None:
+    """A pool that overlaps another network is refused while nothing is given out of it; a route
+    that comes later is a problem to show, and no reason to stay down."""
+    try:
+        await check_pool(context.pool.ipv4)
+    except Conflict as error:
+        if not context.instances.all():
+            raise
+        context.problems["pool"] = f"{error.message} {error.hint}"
 
 
 async def _serve(context: Context, socket: Path) -> None:
@@ -123,7 +135,7 @@ def _lock(paths: StatePaths) -> TextIO:
     return file
 
 
-async def _pool(database: Database, pool: str, local_ports: str) -> Pool:
+def _pool(database: Database, pool: str, local_ports: str) -> Pool:
     """The pool; its IPv6 half is a ULA prefix of this host's own, made once (RFC 4193)."""
     try:
         ipv4 = IPv4Network(pool)
@@ -139,5 +151,4 @@ async def _pool(database: Database, pool: str, local_ports: str) -> Pool:
         raise InvalidInput(f"--pool {pool} is too small.", hint="A /24 holds 16 instances.")
     prefix = f"fd{secrets.token_hex(5)}"
     ula = database.setting("ula", f"{prefix[:4]}:{prefix[4:8]}:{prefix[8:]}::/48")
-    await check_pool(ipv4)
     return Pool(ipv4, IPv6Network(ula), range(first, last + 1))
