@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import quantiles
@@ -67,12 +67,17 @@ class Loaded:
     @property
     def rate(self) -> float:
         """Answers a second."""
-        return len(self.answers) / self.seconds
+        return len(self.answers) / self.seconds if self.seconds else 0.0
 
     def latency(self) -> tuple[float, float]:
         """p50 and p99 in seconds, connecting included."""
         cuts = quantiles((answer.seconds for answer in self.answers), n=100)
         return cuts[49], cuts[98]
+
+    def between(self, begun: float, ended: float) -> Loaded:
+        """Only the answers that ended then."""
+        inside = [answer for answer in self.answers if begun <= answer.ended < ended]
+        return Loaded(inside, self.errors, ended - begun)
 
     def add(self, other: Loaded) -> None:
         self.answers += other.answers
@@ -88,15 +93,15 @@ class Load:
         argv = ["wrk", f"-t{CLIENTS}", f"-c{CLIENTS}", f"-d{LONGEST}s", "--timeout=5s"]
         argv += [] if kept else ["-H", "Connection: close"]
         argv += ["-s", str(HERE / "load.lua"), url, "--", str(self._folder)]
-        self._begun = time.monotonic()
         self._wrk = client.popen(argv, stdout=subprocess.PIPE)
+        while len(list(self._folder.iterdir())) < CLIENTS and self._wrk.poll() is None:
+            time.sleep(0.005)
 
     def end(self) -> Loaded:
         """Raises RuntimeError where wrk itself failed."""
         try:
             ended = time.monotonic()
-            self._wrk.send_signal(signal.SIGINT)
-            said, _ = self._wrk.communicate(timeout=30)
+            said = self._interrupt()
             if self._wrk.returncode != 0 or not said.rstrip().endswith("}"):
                 raise RuntimeError(f"wrk failed: {said}")
             summary = json.loads(said.rstrip().splitlines()[-1])
@@ -104,6 +109,15 @@ class Load:
             return self._read(summary, ended)
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _interrupt(self) -> str:
+        """What wrk printed. Its threads stop at the first interrupt, but where that comes before
+        its main thread sleeps, the sleep goes on until the next one."""
+        for _ in range(60):
+            self._wrk.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                return self._wrk.communicate(timeout=0.5)[0]
+        raise RuntimeError("wrk does not end")
 
     def _read(self, errors: dict[str, int], ended: float) -> Loaded:
         answers: list[Answer] = []
@@ -116,9 +130,8 @@ class Load:
             waiting += not mine or ended - mine[-1].ended > SLOW
             answers += mine[1:]  # the first began before its thread did
         answers.sort(key=lambda answer: answer.ended)
-        begun = answers[0].ended if answers else self._begun
         counted = Counter({**errors, "waiting": waiting})
-        return Loaded(answers, +counted, max(ended - begun, 1e-9))
+        return Loaded(answers, +counted, ended - answers[0].ended if answers else 0.0)
 
 
 @contextmanager

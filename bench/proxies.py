@@ -1,5 +1,8 @@
-"""The proxies that alongside is held against, on the plain host, each tuned as its manual says:
-connections to the server are kept where the protocol lets them, no log, a worker a core."""
+"""The proxies that alongside is held against, on the plain host: a worker a core, no log.
+
+Both twice: as they come, a connection to the server for each of a client's, and told to keep
+connections to the server, which saves them one of the two that a client's new one costs.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ import time
 
 from bench.hosts import VERSIONS, Plain
 
-NGINX_PORT, TCP_PORT, HTTP_PORT = 8081, 8082, 8083
+NGINX_PORT, NGINX_KEPT_PORT = 8081, 8085
+TCP_PORT, HTTP_PORT, HTTP_KEPT_PORT = 8082, 8083, 8086
 
 _NGINX = """\
 worker_processes auto;
@@ -21,11 +25,16 @@ http {{
     client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
     uwsgi_temp_path {folder}; scgi_temp_path {folder};
     keepalive_requests 1000000;
-    upstream web {{ server {address}:80; keepalive 32; keepalive_requests 1000000; }}
+    upstream web {{ server {address}:80; }}
+    upstream kept {{ server {address}:80; keepalive 32; keepalive_requests 1000000; }}
     server {{
         listen {port} backlog=4096;
+        location / {{ proxy_pass http://web; }}
+    }}
+    server {{
+        listen {kept_port} backlog=4096;
         location / {{
-            proxy_pass http://web;
+            proxy_pass http://kept;
             proxy_http_version 1.1;
             proxy_set_header Connection "";
         }}
@@ -54,6 +63,14 @@ frontend http
 backend http
     mode http
 {servers}
+frontend kept
+    mode http
+    bind :{kept} backlog 4096
+    default_backend kept
+backend kept
+    mode http
+    http-reuse always
+{servers}
 """
 
 
@@ -65,14 +82,13 @@ class Nginx:
         self._folder = plain.host.folder / "nginx"
         self._file = self._folder / "nginx.conf"
         self._argv = ["nginx", "-p", str(self._folder), "-c", str(self._file)]
-        self.port = NGINX_PORT
 
     def start(self) -> None:
         self._folder.mkdir()
         self._write(VERSIONS[0])
         argv = [*self._argv, "-g", "daemon off;"]
         self._plain.host.spawn(argv, log=self._folder / "out.log")
-        _await_port(self._plain, self.port)
+        _await_port(self._plain, NGINX_PORT)
 
     def switch(self, version: str) -> None:
         self._write(version)
@@ -81,7 +97,11 @@ class Nginx:
     def _write(self, version: str) -> None:
         new = self._file.with_suffix(".new")
         address = self._plain.addresses[version]
-        new.write_text(_NGINX.format(folder=self._folder, address=address, port=self.port))
+        new.write_text(
+            _NGINX.format(
+                folder=self._folder, address=address, port=NGINX_PORT, kept_port=NGINX_KEPT_PORT
+            )
+        )
         new.replace(self._file)
 
 
@@ -100,9 +120,8 @@ class Haproxy:
             for version, weight in zip(VERSIONS, (100, 0), strict=True)
         )
         file = self._folder / "haproxy.cfg"
-        file.write_text(
-            _HAPROXY.format(folder=self._folder, tcp=TCP_PORT, http=HTTP_PORT, servers=servers)
-        )
+        ports = {"tcp": TCP_PORT, "http": HTTP_PORT, "kept": HTTP_KEPT_PORT}
+        file.write_text(_HAPROXY.format(folder=self._folder, servers=servers, **ports))
         argv = ["haproxy", "-db", "-f", str(file)]
         self._plain.host.spawn(argv, log=self._folder / "out.log")
         _await_port(self._plain, HTTP_PORT)

@@ -6,15 +6,15 @@ Both versions run; the ports go back and forth between them. The commands take t
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from statistics import median
 
 from bench.hosts import SERVICE, VERSIONS, command
 from bench.results import Aim, ratio
 from bench.stage import Stage
+from bench.timing import timed
 
 PART = "activate, whole command"
 
@@ -24,7 +24,7 @@ def run(stage: Stage) -> None:
     environment = {**os.environ, **ours.environment}
 
     def alongside(*arguments: str) -> float:
-        return timed([command(), *arguments], environment)
+        return timed([command(), *arguments], environment).seconds
 
     def article(version: str) -> float:
         begun = time.monotonic()
@@ -45,7 +45,7 @@ def run(stage: Stage) -> None:
         "container-activate": article,
         "the same over the socket": api,
         "alongside --version": lambda _: alongside("--version"),
-        "python -c pass": lambda _: timed([sys.executable, "-c", "pass"], environment),
+        "python -c pass": lambda _: timed([sys.executable, "-c", "pass"], environment).seconds,
     }
     stage.say(f"activate: {stage.size.repeats} times each")
     for number in range(stage.size.repeats + 1):
@@ -72,17 +72,3 @@ def _report(stage: Stage, measured: dict[str, list[float]], steps: dict[str, lis
         name: [round(one * 1e3, 2) for one in seconds]
         for name, seconds in {**measured, **steps}.items()
     }
-
-
-def timed(
-    argv: Sequence[str], environment: dict[str, str], cwd: str | os.PathLike[str] | None = None
-) -> float:
-    """Seconds of a whole command. Raises CalledProcessError with its words."""
-    begun = time.monotonic()
-    done = subprocess.run(
-        argv, env=environment, cwd=cwd, capture_output=True, text=True, check=False
-    )
-    seconds = time.monotonic() - begun
-    if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(argv)}:\n{done.stdout}{done.stderr}")
-    return seconds
