@@ -9,6 +9,7 @@ from importlib import import_module
 
 from bench import HERE
 from bench.machine import machine, missing
+from bench.parts import switches
 from bench.results import Results
 from bench.stage import Size, Stage
 from support.host import close_run
@@ -31,14 +32,19 @@ def main() -> int:
         return 1
     lacking = missing()
     if lacking:
-        print(f"Missing: {', '.join(lacking)}. bench/install.sh installs them.", file=sys.stderr)
+        print(
+            f"Missing: {', '.join(lacking)}. scripts/setup --for bench installs them.",
+            file=sys.stderr,
+        )
         return 1
     sweep()
     results = Results(machine())
     size = Size(arguments.switches, arguments.seconds, arguments.rounds, arguments.repeats)
     stage = Stage(size, results)
     try:
-        for name in PARTS:
+        if arguments.soak:
+            switches.run(stage, alone=True)
+        for name in () if arguments.soak else PARTS:
             if name in arguments.parts or not arguments.parts:
                 import_module(f"bench.parts.{name}").run(stage)
     finally:
@@ -58,11 +64,19 @@ def _arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help="all of them by default")
-    parser.add_argument("--switches", type=int, default=default.switches)
+    parser.add_argument("--soak", action="store_true", help="only alongside, 10,000 switches")
+    parser.add_argument(
+        "--switches",
+        type=int,
+        default=None,
+        help="of the router; the daemon makes a fifth of them, the others a twentieth",
+    )
     parser.add_argument("--seconds", type=float, default=default.seconds, help="a path, a round")
     parser.add_argument("--rounds", type=int, default=default.rounds)
     parser.add_argument("--repeats", type=int, default=default.repeats, help="of each command")
     parsed = parser.parse_args()
+    if parsed.switches is None:
+        parsed.switches = 10_000 if parsed.soak else default.switches
     if unknown := set(parsed.parts) - PARTS.keys():
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     return parsed

@@ -86,6 +86,7 @@ class Results:
         return "\n".join(f"| {line} |" for line in lines)
 
     def write(self, folder: Path) -> Path:
+        folder.mkdir(exist_ok=True)
         path = folder / f"{datetime.now():%Y-%m-%d-%H%M%S}.json"
         document = {
             "machine": self.machine,

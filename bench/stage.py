@@ -15,12 +15,11 @@ from bench.results import Results
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How long a run is. `switches`: of alongside, under load; the slower ones make fewer.
-    `seconds`: of one measurement of a path. `rounds`: how often each of a pair is measured."""
+    """How long a run is."""
 
-    switches: int = 1000
-    seconds: float = 1.0
-    rounds: int = 15
+    switches: int = 1000  # of the router; the daemon makes a fifth, the others a twentieth
+    seconds: float = 1.0  # of one measurement of a path
+    rounds: int = 15  # how often each path is measured
     repeats: int = 30  # of a command
     idle: float = 30.0  # seconds that the daemon is watched
 

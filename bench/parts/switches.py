@@ -53,14 +53,14 @@ class Contender:
     loaded: float = 0.0  # seconds under load
 
 
-def run(stage: Stage) -> None:
-    contenders = [*_ours(stage), *_theirs(stage)]
+def run(stage: Stage, *, alone: bool = False) -> None:
+    """`alone`: alongside by itself, for a long run."""
+    contenders = [*_ours(stage), *(() if alone else _theirs(stage))]
     for number in range(ROUNDS):
         for one in contenders:
             stage.say(f"switches: {one.name}, round {number + 1} of {ROUNDS}")
             _turn(one, -(-one.switches // ROUNDS))
-    if stage.size.switches:
-        _router_alone(stage, contenders)
+    _router_alone(stage, contenders)
     for one in contenders:
         _report(stage, one)
 
@@ -72,7 +72,7 @@ def _ours(stage: Stage) -> Iterator[Contender]:
         ours.host.client,
         ours.url,
         lambda version: ours.change("activate", version),
-        stage.size.switches,
+        max(ROUNDS, stage.size.switches // 5),
         pause=0.005,
     )
 
@@ -195,7 +195,7 @@ def _report(stage: Stage, one: Contender) -> None:
         "answered by another version",
         one.strange,
         aim=Aim("=", 0) if mine else None,
-        note="than the port named from the connection's beginning to its end",
+        note="than the port named meanwhile",
     )
     add(part, "answered late (a lost SYN)", one.slow, aim=Aim("=", 0) if mine else None)
     add(part, "a switch takes", median(one.seconds) * 1e3, "ms")
