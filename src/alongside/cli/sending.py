@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from alongside.cli.changing import follow
@@ -40,11 +41,11 @@ class DaemonBuilds:
         found = self._client.get("/v1/tags", tag=tag, repository=repository)
         return [(f"{one['service']}@{one['version']}", one["commit"]) for one in found["releases"]]
 
-    def build(self, repository: Repository, tags: Sequence[str]) -> None:
-        compose_file = configured_file(repository)
-        for tag in tags:
-            source = repository.resolve_tag(tag)
-            follow(send(self._client, repository, source, compose_file=compose_file))
+    def submit(self, repository: Repository, tag: str) -> Callable[[], None]:
+        source = repository.resolve_tag(tag)
+        events = send(self._client, repository, source, compose_file=configured_file(repository))
+        first = next(events)
+        return lambda: follow(chain([first], events))
 
 
 def configured_file(repository: Repository) -> str:

@@ -65,7 +65,7 @@ class DockerCompose:
         return out.strip().removeprefix("v")
 
     async def config(self, project: Project) -> Mapping[str, Any]:
-        arguments = [*_arguments(project), "config", "--format", "yaml", "--no-path-resolution"]
+        arguments = [*_arguments(project), "config", "--format", "yaml"]
         status, out, err = await self._finish(arguments, project.environment)
         if status != 0:
             said = _words(err)

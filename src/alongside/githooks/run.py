@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol as Seam
+from typing import TypeVar
 
 from alongside.domain.errors import AlongsideError, Unavailable
 from alongside.git.repository import Repository
+
+Result = TypeVar("Result")
 
 _ZERO = re.compile(r"0+")
 _WITH_BUILD = re.compile(r"v?\d[^+]*\+.*")  # 1.0.0+build: a version, and no image tag
@@ -22,8 +26,9 @@ class Builds(Seam):
         """The releases made from a tag of this name: (reference, commit)."""
         ...
 
-    def build(self, repository: Repository, tags: Sequence[str]) -> None:
-        """Submit each, then follow in order, with progress. Raises AlongsideError."""
+    def submit(self, repository: Repository, tag: str) -> Callable[[], None]:
+        """Send the tag's tree; calling what is returned follows the build to its end. Both
+        raise AlongsideError."""
         ...
 
 
@@ -104,19 +109,29 @@ def _new(
 def _build(
     repository: Repository, tags: Sequence[str], say: Callable[[str], None], builds: Builds
 ) -> None:
-    """The tag is made whatever comes of it."""
-    if not tags:
-        return
+    """Submit all, then follow each in order: whoever stops watching stops no build. The tags
+    are made whatever comes of it, and one that fails keeps no other back."""
+    submitted = []
+    for tag in tags:
+        follow = _told(partial(builds.submit, repository, tag), tag, say)
+        if follow is not None:
+            submitted.append((tag, follow))
+    for tag, follow in submitted:
+        _told(follow, tag, say)
+
+
+def _told(action: Callable[[], Result], tag: str, say: Callable[[str], None]) -> Result | None:
+    """What the action returns; where it is refused, that is said."""
     try:
-        builds.build(repository, tags)
+        return action()
     except Unavailable as error:
-        say(f"{error.message}")
-        for tag in tags:
-            say(f"The tag {tag} is made, and not built. To build it later: alongside build {tag}")
+        say(error.message)
+        say(f"The tag {tag} is made, and not built. To build it later: alongside build {tag}")
     except AlongsideError as error:
         say(error.message)
         for line in (*((error.hint,) if error.hint else ()), *error.log):
             say(f"  {line}")
+    return None
 
 
 def _commit(repository: Repository, name: str) -> str:

@@ -56,6 +56,7 @@ async def build(
     context: Context, source: Source, archive: Path, asked: Asked, emit: Emit
 ) -> Result:
     """One build at a time, in the order in which they came."""
+    emit({"event": "accepted"})  # the tree is here: who sends several need not wait to send on
     async with context.locks["builds"]:
         return await _build(context, source, archive, asked, emit)
 
