@@ -1,0 +1,235 @@
+"""The command as a person meets it: words, tables, exit codes. The daemon only listens."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.stub import StubDaemon
+
+STATUS = {
+    "services": [
+        {
+            "name": "dns",
+            "rollback_to": "1.0.0",
+            "current": "1.1.0",
+            "ports": [{"port": "53/udp", "split": [{"version": "1.1.0", "weight": 1}]}],
+            "versions": [
+                {
+                    "version": "1.1.0",
+                    "state": "running",
+                    "health": "",
+                    "routed": True,
+                    "bad": False,
+                    "local_ports": [{"protocol": "udp", "target": 53, "number": 20001}],
+                },
+                {
+                    "version": "1.0.0",
+                    "state": "exited",
+                    "health": "",
+                    "routed": False,
+                    "bad": False,
+                    "local_ports": [],
+                },
+            ],
+        }
+    ],
+    "problems": ["The engine does not answer."],
+}
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[StubDaemon]:
+    with StubDaemon(tmp_path / "s", answers={"/v1/status": STATUS}) as daemon:
+        yield daemon
+
+
+def run(daemon: StubDaemon | None, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    socket = {"ALONGSIDE_SOCKET": str(daemon.path)} if daemon else {}
+    return subprocess.run(
+        [sys.executable, "-m", "alongside", *arguments],
+        env=os.environ | socket | env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+
+def test_a_table_off_the_terminal_is_plain_and_problems_go_to_standard_error(
+    daemon: StubDaemon,
+) -> None:
+    done = run(daemon, "status")
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        "service  version  state    ports                       local ports",
+        "dns      1.1.0    running  53/udp                      20001 (53/udp)",
+        "dns      1.0.0    exited   -       rollback goes here  -",
+    ]
+    assert done.stderr == "alongside: The engine does not answer.\n"
+
+
+def test_json_is_the_apis_own(daemon: StubDaemon) -> None:
+    assert json.loads(run(daemon, "status", "--json").stdout) == STATUS
+
+
+def test_a_terminal_gets_a_drawn_table_and_no_color_is_honoured(daemon: StubDaemon) -> None:
+    drawn = on_terminal(daemon, "status")
+    assert "rollback goes here" in drawn
+    assert "\x1b[" in drawn
+    assert "\x1b[3" not in on_terminal(daemon, "status", NO_COLOR="1")
+
+
+def on_terminal(daemon: StubDaemon, *arguments: str, **env: str) -> str:
+    master, slave = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "alongside", *arguments],
+        env=os.environ | {"ALONGSIDE_SOCKET": str(daemon.path), "TERM": "xterm-256color"} | env,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+    )
+    os.close(slave)
+    text = b""
+    try:
+        while data := os.read(master, 65536):
+            text += data
+    except OSError:
+        pass  # the terminal is gone with its last program
+    os.close(master)
+    child.wait(30)
+    return text.decode()
+
+
+def test_a_change_sends_what_was_typed_and_prints_what_is_so_now(daemon: StubDaemon) -> None:
+    done = run(daemon, "activate", "dns@1.1.0", "--take", "-m", "why not")
+    assert done.returncode == 0
+    assert done.stdout == "done\n"
+    assert daemon.asked == [
+        (
+            "POST",
+            "/v1/activate",
+            {"reference": "dns@1.1.0", "take": True, "message": "why not", "dry_run": False},
+        )
+    ]
+
+
+def test_steps_go_to_standard_error_and_json_has_one_object_a_line(daemon: StubDaemon) -> None:
+    step = {"event": "step", "name": "switch", "text": "commit", "state": "done", "seconds": 0.2}
+    result = {"summary": ["It is so."], "plan": [], "dry_run": False}
+    daemon.events = [{"event": "accepted"}, step, {"event": "result", "result": result}]
+    done = run(daemon, "rollback", "dns")
+    assert (done.stdout, done.stderr) == ("It is so.\n", "done: commit (0.20 s)\n")
+    lines = run(daemon, "rollback", "dns", "--json").stdout.splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["accepted", "step", "result"]
+
+
+def test_a_dry_run_prints_the_plan_and_the_very_text(daemon: StubDaemon) -> None:
+    result = {
+        "summary": ["Nothing was changed."],
+        "plan": ["1. x"],
+        "dry_run": True,
+        "nft": "add\n",
+    }
+    daemon.events = [{"event": "result", "result": result}]
+    done = run(daemon, "activate", "dns@1", "--dry-run")
+    assert done.stdout == "1. x\n\n# nft -f -\nadd\n"
+
+
+def test_a_refusal_is_a_sentence_a_remedy_and_the_last_lines(daemon: StubDaemon) -> None:
+    problem = {"title": "not-ready", "detail": "It is not.", "hint": "Do this.", "log": ["boom"]}
+    daemon.events = [{"event": "error", "problem": problem}]
+    done = run(daemon, "up", "dns@1")
+    assert done.returncode == 1
+    assert done.stderr == "alongside: It is not.\n  Do this.\n  | boom\n"
+
+
+def test_a_daemon_that_ends_on_the_way_is_said(daemon: StubDaemon) -> None:
+    daemon.events = [{"event": "accepted"}]
+    done = run(daemon, "up", "dns@1")
+    assert done.returncode == 1
+    assert "ended before it was done" in done.stderr
+
+
+def test_no_daemon_is_said_with_what_to_do(tmp_path: Path) -> None:
+    done = run(None, "--socket", str(tmp_path / "none"), "status")
+    assert done.returncode == 1
+    assert "The daemon does not answer" in done.stderr
+    assert "alongside daemon" in done.stderr
+
+
+def test_a_bug_has_an_exit_code_and_a_log_of_its_own(daemon: StubDaemon) -> None:
+    daemon.answers["/v1/status"] = {"services": "nonsense", "problems": []}
+    done = run(daemon, "status")
+    assert done.returncode == 3
+    path = Path(done.stderr.split("is in ")[1].strip().rstrip("."))
+    assert "Traceback" in path.read_text()
+    path.unlink()
+
+
+def test_an_interrupt_only_detaches(tmp_path: Path) -> None:
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "s"))
+        silent.listen()
+        child = subprocess.Popen(
+            [sys.executable, "-m", "alongside", "--socket", str(tmp_path / "s"), "up", "dns@1"],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        connection, _ = silent.accept()
+        connection.recv(1)
+        child.send_signal(signal.SIGINT)
+        _, said = child.communicate(timeout=30)
+        connection.close()
+    assert child.returncode == 130
+    assert "goes on" in said
+
+
+@pytest.mark.parametrize("wrong", [["statsu"], ["up"], ["up", "a@1", "--nope"]])
+def test_what_cannot_be_meant_ends_with_1(wrong: list[str]) -> None:
+    done = run(None, *wrong)
+    assert done.returncode == 1
+    assert "Error:" in done.stderr
+
+
+def test_the_nearest_verb_is_named() -> None:
+    assert "Did you mean status?" in run(None, "statsu").stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(daemon: StubDaemon) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "alongside", "status"],
+        env=os.environ | {"ALONGSIDE_SOCKET": str(daemon.path)},
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(write)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+
+
+def test_the_start_of_a_verb_loads_nothing_that_it_does_not_need() -> None:
+    program = (
+        "import sys; from alongside.cli.entry import run; run(['status', '--help']); "
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stderr.split())
+    assert not loaded & {"pydantic", "rich", "fastapi", "semver", "yaml", "aiohttp", "nodesemver"}
