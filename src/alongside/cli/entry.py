@@ -93,10 +93,6 @@ def run(arguments: list[str] | None = None) -> int:
             err=True,
         )
         return 130
-    except BrokenPipeError:
-        # Whoever read our output has seen enough. Python's own flush at exit must not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
         _bug(error)
         return 3
