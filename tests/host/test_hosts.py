@@ -189,7 +189,7 @@ def test_nothing_is_left_of_an_owner_that_was_killed() -> None:
         assert Path("/run/netns", name).exists()
         assert _remains_of(token)
         os.kill(owner.pid, signal.SIGKILL)
-    assert token in sweep()
+    sweep()  # or somebody else's, who runs tests at the same time: ours waits for theirs
     assert _remains_of(token) == []
 
 

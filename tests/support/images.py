@@ -151,10 +151,14 @@ def _arguments(recipe: Recipe) -> list[str]:
 
 def _bootstrap(recipe: Recipe, layer: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
+        # apt checks signatures as the user _apt, who may not see this project's folder.
+        Path(folder).chmod(0o755)
+        keys = Path(shutil.copy(KEYS, folder))
+        keys.chmod(0o644)
         for number, (_, text) in enumerate(recipe.files):
             Path(folder, str(number)).write_text(text)
         done = subprocess.run(
-            ["mmdebstrap", f"--keyring={KEYS}", *_arguments(recipe), str(layer), MIRROR],
+            ["mmdebstrap", f"--keyring={keys}", *_arguments(recipe), str(layer), MIRROR],
             check=False,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
