@@ -9,6 +9,7 @@ import tarfile
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from alongside.domain.errors import InvalidInput, StepFailed
 
@@ -59,16 +60,33 @@ async def unpack(archive: Path, incoming: Path) -> Path:
 
 
 def _extract(archive: Path, folder: Path) -> None:
+    # Python before 3.11.4, Debian 12's among them, has no extraction filters: what `data` refuses
+    # is refused here first, on every Python.
+    filtered: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
     with tarfile.open(archive) as tar:
-        tar.extractall(folder, members=_bounded(tar), filter="data")
+        tar.extractall(folder, members=_safe(tar, folder.resolve()), **filtered)  # noqa: S202
 
 
-def _bounded(members: Iterable[tarfile.TarInfo]) -> Iterator[tarfile.TarInfo]:
+def _safe(members: Iterable[tarfile.TarInfo], folder: Path) -> Iterator[tarfile.TarInfo]:
+    """The members one after the other, each looked at when those before it are unpacked: what a
+    path leads to depends on the links that are there by then."""
     size = 0
     for number, member in enumerate(members):
         size += member.size
         if number >= MAX_FILES or size > MAX_BYTES:
             raise _too_large()
+        place = (folder / member.name).resolve()
+        if not place.is_relative_to(folder) or member.name.startswith("/"):
+            raise tarfile.ExtractError(f"{member.name} is outside the tree")
+        if member.issym():
+            target = (folder / member.name).parent / member.linkname
+            if member.linkname.startswith("/") or not target.resolve().is_relative_to(folder):
+                raise tarfile.ExtractError(f"{member.name} links to {member.linkname}, outside")
+        elif not (member.isreg() or member.isdir()):
+            raise tarfile.ExtractError(f"{member.name} is neither file, folder nor link")
+        member.uid = member.gid = 0
+        member.uname = member.gname = ""
+        member.mode &= 0o755
         yield member
 
 

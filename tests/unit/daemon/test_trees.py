@@ -83,6 +83,43 @@ async def test_a_tree_past_the_bounds_is_refused(
         await trees.unpack(archive(tmp_path / "in.tar", file("large", b"x" * 11)), tmp_path)
 
 
+async def test_links_that_lead_out_over_other_links_are_refused(tmp_path: Path) -> None:
+    tar = archive(
+        tmp_path / "in.tar",
+        file("d/inner/x"),
+        symlink("d/up", ".."),
+        symlink("out", "d/up/.."),
+        file("out/escaped"),
+    )
+    incoming = tmp_path / "incoming"
+    incoming.mkdir()
+    with pytest.raises(InvalidInput, match="cannot be unpacked safely"):
+        await trees.unpack(tar, incoming)
+    assert not list(tmp_path.rglob("escaped"))
+
+
+async def test_nothing_but_files_folders_and_links_is_unpacked(tmp_path: Path) -> None:
+    for kind in (tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.LNKTYPE):
+        info = tarfile.TarInfo("special")
+        info.type, info.linkname = kind, "/etc/passwd"
+        with pytest.raises(InvalidInput, match="cannot be unpacked safely"):
+            await trees.unpack(archive(tmp_path / "in.tar", (info, b"")), tmp_path)
+
+
+@pytest.mark.parametrize("filters", [True, False])
+async def test_set_user_id_bits_and_owners_are_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filters: bool
+) -> None:
+    if not filters:  # as on Python before 3.11.4
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    info, content = file("run", b"x", 0o6777)
+    info.uid = info.gid = 12345
+    folder = await trees.unpack(archive(tmp_path / "in.tar", (info, content)), tmp_path)
+    found = (folder / "run").stat()
+    assert found.st_mode & 0o7777 == 0o755
+    assert found.st_uid != 12345
+
+
 def test_linked_files_are_links_into_the_shared_folder(tmp_path: Path) -> None:
     tree, shared = tmp_path / "tree", tmp_path / "shared"
     tree.mkdir()
