@@ -1,0 +1,50 @@
+"""The state folder's disk is full: one sentence, and nothing has changed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from support import ask
+from support.host import Host
+from support.installation import Installation, load_images, web_files
+
+pytestmark = pytest.mark.host
+
+
+def test_a_full_disk_is_said_and_changes_nothing(make_host: Callable[..., Host]) -> None:
+    host = make_host()
+    load_images(host, "responder")
+    alongside = Installation(host)
+    host.engine_start()
+    alongside.state.mkdir()
+    # A mount namespace of the daemon's own: nobody else sees this small disk.
+    program = (
+        f"mount -t tmpfs -o size=4m tmpfs {alongside.state} && "
+        f"exec {sys.executable} -m alongside daemon --state-dir {alongside.state}"
+    )
+    alongside.process = host.spawn(
+        ["unshare", "--mount", "sh", "-c", program],
+        log=alongside.log,
+        env=alongside.environment,
+    )
+    alongside.wait_ready()
+    repository = alongside.repository("site", web_files())
+    repository.release("1", {})
+    alongside("activate", "web@1")
+
+    before = alongside.api("/v1/status")
+    (repository.path / "large").write_bytes(bytes(6 << 20))
+    repository.commit({})
+    said = repository.tag("2").stderr
+    assert "No space left on device" in said
+    assert "free space" in said
+    assert alongside.api("/v1/status") == before
+    assert ask.http_get(host.client, host.address4).body.startswith("1 ")
+
+    repository.git("rm", "-q", "large")
+    repository.release("3", {})
+    alongside("activate", "web@3")
+    assert ask.http_get(host.client, host.address4).body.startswith("3 ")
