@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from alongside.domain.errors import Conflict, InvalidInput, PortTaken
-from alongside.domain.port import Port
+from alongside.domain.port import Port, Protocol
 from alongside.domain.release import Release
 from alongside.domain.route import Route, Split
 from alongside.domain.version import Version
 from alongside.plan.observed import Observed
-from alongside.plan.steps import CleanUdp, Plan, RecordRoutes, Switch
+from alongside.plan.steps import CleanUdp, Plan, RecordRoutes, Step, Switch
 from alongside.plan.up import running
 
 
@@ -46,15 +46,7 @@ def plan_activate(
     container = observed.containers.get(f"{service}-{version}")
     if set(wanted) == set(observed.routes_of(service)) and container and container.running:
         return replace(plan, reason=f"{release.reference} has {_list(ports)} already.")
-    return replace(
-        plan,
-        steps=(
-            *steps,
-            RecordRoutes(service, tuple(wanted), observed.routes_of(service)),
-            Switch(),
-            CleanUdp(),
-        ),
-    )
+    return replace(plan, steps=[*steps, *_switch(service, tuple(wanted), observed)])
 
 
 def plan_deactivate(service: str, version: Version | None, observed: Observed) -> Plan:
@@ -72,9 +64,16 @@ def plan_deactivate(service: str, version: Version | None, observed: Observed) -
             reason=f"{service}@{version} does not have the ports, {service}@{before} has; "
             "nothing was changed.",
         )
-    return replace(
-        plan, steps=(RecordRoutes(service, (), observed.routes_of(service)), Switch(), CleanUdp())
-    )
+    return replace(plan, steps=_switch(service, (), observed))
+
+
+def _switch(service: str, routes: tuple[Route, ...], observed: Observed) -> list[Step]:
+    before = observed.routes_of(service)
+    steps: list[Step] = [RecordRoutes(service, routes, before), Switch()]
+    if any(route.port.protocol is Protocol.UDP for route in (*before, *routes)):
+        # Looking through conntrack takes a quarter of a second where it has 100,000 entries.
+        steps.append(CleanUdp())
+    return steps
 
 
 def _routes(release: Release) -> list[Route]:

@@ -38,6 +38,12 @@ def test_a_version_that_does_not_run_is_started_first() -> None:
     ]
 
 
+def test_a_service_without_udp_has_no_flows_to_move() -> None:
+    web = release("web@1", spec=service("web", ("80/tcp",)))
+    observed = replace(world(), releases=[web], image_ids={web.image: web.image_id})
+    assert names(plan_activate("web", Version("1"), observed))[-2:] == ["record-routes", "switch"]
+
+
 def test_one_that_has_the_ports_already_is_left_alone() -> None:
     observed = world("dns@1.0.0", running=("dns@1.0.0",), routed="dns@1.0.0")
     plan = plan_activate("dns", Version("1.0.0"), observed)
