@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from support import ask
 from support.host import Host
-from support.installation import Installation, Repository, load_images
+from support.installation import Installation, Repository, load_images, web_files
 from support.load import Load
 
 pytestmark = pytest.mark.host
@@ -272,3 +272,20 @@ def test_logs_are_the_containers_own(alongside: Installation) -> None:
 def repository_compose(repository: Repository) -> str:
     text = Path(repository.path, "compose.yaml").read_text()
     return text + "    x-alongside: {ready: running}\n    init: true\n"
+
+
+def test_a_host_without_ipv6_works_with_ipv4_alone(make_host: Callable[..., Host]) -> None:
+    host = make_host()
+    settings = [f"net.ipv6.conf.{one}.disable_ipv6=1" for one in ("all", "default", "lo")]
+    host.run(["sysctl", "-q", "-w", *settings])
+    load_images(host, "responder")
+    alongside = Installation(host)
+    alongside.start()
+    repository = alongside.repository("site", web_files())
+    for version in ("1", "2"):
+        repository.release(version, {})
+        alongside("activate", f"web@{version}")
+    for source, address in ((host.client, host.address4), (host, "127.0.0.1")):
+        assert ask.http_get(source, address).body.startswith("2 ")
+    alongside("rollback", "web")
+    assert ask.datagram(host.client, host.address4, 7).startswith("1 ")

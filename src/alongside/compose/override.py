@@ -78,13 +78,20 @@ def _copy_image(service: Service, dependency: Dependency, version: Version) -> s
     return f"{service.image}/{slug(dependency.name)}:{version}"
 
 
-def override(release: Release, instance: Instance, model: Model, *, removing: bool = False) -> str:
+def override(
+    release: Release,
+    instance: Instance,
+    model: Model,
+    *,
+    removing: bool = False,
+    ipv6: bool = True,
+) -> str:
     """For one instance: its image by ID, its name, its own network and address, its local ports.
 
     `model` is Compose's own model of the release's compose file. What the instance does not run
     is taken out of it: Compose 2.26 makes every network of a file, used or not, and the engine
     has addresses for 31. `removing`: for taking the project down, volumes included; what is
-    shared is out of its reach then.
+    shared is out of its reach then. `ipv6`: whether this host has it.
     """
     spec = release.spec
     services: dict[str, Any] = {
@@ -92,8 +99,8 @@ def override(release: Release, instance: Instance, model: Model, *, removing: bo
         for one in spec.depends
         if one.sharing is Sharing.OWN
     }
-    services[spec.name] = _released(release, instance, model["services"][spec.name])
-    networks: dict[str, Any] = {"default": _network(instance)}
+    services[spec.name] = _released(release, instance, model["services"][spec.name], ipv6)
+    networks: dict[str, Any] = {"default": _network(instance, ipv6)}
     if _shared(spec):
         networks[_SHARED_NETWORK] = {"external": True, "name": shared_network(release.repository)}
         for name, settings in services.items():
@@ -141,11 +148,15 @@ def _volumes(release: Release, instance: Instance, *, removing: bool) -> dict[st
     return own | shared
 
 
-def _released(release: Release, instance: Instance, raw: Model) -> dict[str, Any]:
+def _released(release: Release, instance: Instance, raw: Model, ipv6: bool) -> dict[str, Any]:
     subnet = instance.subnet
     # On loopback for people and probes; on addresses of the host's own for packets from containers.
     # Publishing also makes the engine accept forwarded packets to the container's port.
-    addresses = ["127.0.0.1", "[::1]", str(subnet.gateway4), f"[{subnet.proxy6}]"]
+    addresses = ["127.0.0.1", str(subnet.gateway4)]
+    place = {"ipv4_address": str(subnet.address4)}
+    if ipv6:
+        addresses += ["[::1]", f"[{subnet.proxy6}]"]
+        place["ipv6_address"] = str(subnet.address6)
     ports = [
         f"{address}:{local.number}:{local.target}/{local.protocol}"
         for local in instance.local_ports
@@ -164,12 +175,7 @@ def _released(release: Release, instance: Instance, raw: Model) -> dict[str, Any
             LABEL_ORDINAL: str(instance.ordinal),
         },
         "ports": Override(ports) if ports else Reset(),
-        "networks": {
-            "default": {
-                "ipv4_address": str(subnet.address4),
-                "ipv6_address": str(subnet.address6),
-            }
-        },
+        "networks": {"default": place},
         **_without_shared(release.spec, raw),
     }
 
@@ -196,7 +202,7 @@ def _without_shared(spec: Service, raw: Model) -> dict[str, Any]:
     return {"depends_on": Override(kept) if kept else Reset()}
 
 
-def _network(instance: Instance) -> dict[str, Any]:
+def _network(instance: Instance, ipv6: bool) -> dict[str, Any]:
     """The instance's own network.
 
     The engine gives addresses out from the first free one, in start order, and dependencies
@@ -205,13 +211,15 @@ def _network(instance: Instance) -> dict[str, Any]:
     subnet = instance.subnet
     *_, upper4 = subnet.ipv4.subnets()
     upper6 = IPv6Network((int(subnet.ipv6.network_address) + (1 << 16), 112))
-    pools = ((subnet.ipv4, subnet.gateway4, upper4), (subnet.ipv6, subnet.gateway6, upper6))
+    pools: list[tuple[object, ...]] = [(subnet.ipv4, subnet.gateway4, upper4)]
+    if ipv6:
+        pools.append((subnet.ipv6, subnet.gateway6, upper6))
     return {
         "name": instance.network,
         "external": Reset(),
         "driver": "bridge",
         "driver_opts": {"com.docker.network.bridge.name": subnet.bridge},
-        "enable_ipv6": True,
+        "enable_ipv6": ipv6,
         "ipam": Override(
             {
                 "config": [

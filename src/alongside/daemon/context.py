@@ -35,6 +35,7 @@ class Context:
     compose: Compose
     router: Router
     socket: str = ""
+    ipv6: bool = True  # whether this host has it; else instances have IPv4 addresses alone
     # Held for a commit to the kernel and nothing longer.
     switching: asyncio.Lock = field(default_factory=asyncio.Lock)
     # One a version (dns@1.0.0): what starts or stops it goes one after the other. A rollback

@@ -121,7 +121,8 @@ class Executor:
 
     async def _allocate(self, step: Allocate) -> None:
         self._context.instances.add(step.instance)
-        await ensure_proxy_address(step.instance.subnet.proxy6)
+        if self._context.ipv6:
+            await ensure_proxy_address(step.instance.subnet.proxy6)
         await self._context.commit()  # the guard stands before the container does
 
     async def _start_shared(self, step: StartShared) -> None:

@@ -23,7 +23,7 @@ async def instance_project(
     base = _base(context, release, instance.project)
     model = await context.compose.config(base)
     path = context.paths.instance(instance) / "override.yaml"
-    _write(path, override(release, instance, model, removing=removing))
+    _write(path, override(release, instance, model, removing=removing, ipv6=context.ipv6))
     return _with(base, path)
 
 

@@ -51,8 +51,9 @@ class Reconciler:
 
     async def restore(self) -> None:
         """Routes first: they need no engine."""
-        for address in {one.subnet.proxy6 for one in self._context.instances.all()}:
-            await ensure_proxy_address(address)
+        if self._context.ipv6:
+            for address in {one.subnet.proxy6 for one in self._context.instances.all()}:
+                await ensure_proxy_address(address)
         await self._commit()
 
     async def run(self) -> None:

@@ -24,7 +24,7 @@ from alongside.daemon.reconciler import Reconciler
 from alongside.domain.errors import Conflict, InvalidInput, MissingRequirement
 from alongside.engine.compose import DockerCompose
 from alongside.engine.docker import DockerEngine
-from alongside.host.addresses import check_pool
+from alongside.host.addresses import check_pool, has_ipv6
 from alongside.host.requirements import check
 from alongside.plan.observed import Pool
 from alongside.router.nft import NftRouter
@@ -65,7 +65,10 @@ async def _main(paths: StatePaths, socket: Path, pool: str, local_ports: str) ->
             compose=compose,
             router=NftRouter(),
             socket=str(socket),
+            ipv6=await has_ipv6(),
         )
+        if not context.ipv6:
+            _log.info("IPv6 is off on this host: instances have IPv4 addresses alone")
         await _check_pool(context)
         await _serve(context, socket)
     finally:

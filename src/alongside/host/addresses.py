@@ -47,6 +47,11 @@ async def local_addresses() -> frozenset[IPv4Address | IPv6Address]:
         raise StepFailed(f"The host's addresses cannot be read: {error.strerror}.") from error
 
 
+async def has_ipv6() -> bool:
+    """Whether IPv6 is on: loopback has ::1 then, and only then (net.ipv6.conf.*.disable_ipv6)."""
+    return IPv6Address("::1") in await local_addresses()
+
+
 async def check_pool(pool: IPv4Network) -> None:
     """Raises Conflict where the host has a route into the pool that is not an instance's."""
     for route in routes():
