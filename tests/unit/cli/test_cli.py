@@ -186,7 +186,10 @@ def test_an_interrupt_only_detaches(tmp_path: Path) -> None:
             [sys.executable, "-m", "alongside", "--socket", str(tmp_path / "s"), "up", "dns@1"],
             stderr=subprocess.PIPE,
             text=True,
+            # Whoever runs the tests in the background has interrupts ignored, and so would it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
+        silent.settimeout(30)
         connection, _ = silent.accept()
         connection.recv(1)
         child.send_signal(signal.SIGINT)
