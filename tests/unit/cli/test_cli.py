@@ -182,12 +182,10 @@ def test_an_interrupt_only_detaches(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(tmp_path / "s"))
         silent.listen()
+        # Whoever runs the tests in the background has interrupts ignored, and so would it.
+        command = f"env --default-signal=INT {sys.executable} -m alongside --socket {tmp_path}/s"
         child = subprocess.Popen(
-            [sys.executable, "-m", "alongside", "--socket", str(tmp_path / "s"), "up", "dns@1"],
-            stderr=subprocess.PIPE,
-            text=True,
-            # Whoever runs the tests in the background has interrupts ignored, and so would it.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            [*command.split(), "up", "dns@1"], stderr=subprocess.PIPE, text=True
         )
         silent.settimeout(30)
         connection, _ = silent.accept()
