@@ -188,27 +188,6 @@ def test_containers_started_in_the_other_order_keep_their_ports(one: Installatio
     assert ask.http_get(host.client, host.address4).body.startswith("2 ")
 
 
-def table(host: Host) -> list[str]:
-    """What the table says, in no order: chains are listed in the order of their making. The
-    targets that were left a moment ago go by themselves."""
-    text = host.run(["nft", "-s", "list", "table", "inet", "alongside"], check=False).stdout
-    return sorted(re.sub(r"set retired.*?\n\t\}", "", text, flags=re.DOTALL).split())
-
-
-def test_a_flush_of_the_ruleset_is_put_right_within_seconds(one: Installation) -> None:
-    host = one.host
-    before = table(host)
-    for command in ("flush ruleset", "delete table inet alongside"):
-        host.nft(command)
-        deadline = time.monotonic() + 5
-        while table(host) != before and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert table(host) == before
-        # Docker's own rules are Docker's to restore.
-        if command == "delete table inet alongside":
-            assert ask.http_get(host, "127.0.0.1").body.startswith("1 ")
-
-
 def test_a_version_just_started_answers_over_ipv6_from_the_first_moment(
     one: Installation,
 ) -> None:
@@ -236,3 +215,24 @@ def test_deactivate_gives_the_ports_back_to_the_host(one: Installation) -> None:
     assert "nothing was changed" in one("deactivate", "web").stdout
     one("rollback", "web")
     assert ask.http_get(host.client, host.address4).body.startswith("1 ")
+
+
+def table(host: Host) -> list[str]:
+    """What the table says, in no order: chains are listed in the order of their making. The
+    targets that were left a moment ago go by themselves."""
+    text = host.run(["nft", "-s", "list", "table", "inet", "alongside"], check=False).stdout
+    return sorted(re.sub(r"set retired.*?\n\t\}", "", text, flags=re.DOTALL).split())
+
+
+def test_a_flush_of_the_ruleset_is_put_right_within_seconds(one: Installation) -> None:
+    host = one.host
+    before = table(host)
+    for command in ("flush ruleset", "delete table inet alongside"):
+        host.nft(command)
+        deadline = time.monotonic() + 5
+        while table(host) != before and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert table(host) == before
+        # Docker's own rules are Docker's to restore, at its next start: this test is the last.
+        if command == "delete table inet alongside":
+            assert ask.http_get(host, "127.0.0.1").body.startswith("1 ")

@@ -276,8 +276,8 @@ def repository_compose(repository: Repository) -> str:
 
 def test_a_host_without_ipv6_works_with_ipv4_alone(make_host: Callable[..., Host]) -> None:
     host = make_host()
-    settings = [f"net.ipv6.conf.{one}.disable_ipv6=1" for one in ("all", "default", "lo")]
-    host.run(["sysctl", "-q", "-w", *settings])
+    for interface in ("all", "default", "lo"):
+        host.sysctl(f"net.ipv6.conf.{interface}.disable_ipv6", 1)
     load_images(host, "responder")
     alongside = Installation(host)
     alongside.start()

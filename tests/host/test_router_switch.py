@@ -423,7 +423,7 @@ async def test_loopback_is_not_for_the_wire(stage: Stage, router: NftRouter) -> 
         "route add 127.0.0.1/32 via 198.51.100.1 src 198.51.100.2",
     ):
         outside.run(["ip", *line.split()])
-    outside.run(["sysctl", "-qw", "net.ipv4.conf.eth0.route_localnet=1"])
+    outside.sysctl("net.ipv4.conf.eth0.route_localnet", 1)
     try:
         before = stage.ask(outside, "127.0.0.1", local, Protocol.TCP)
         await router.apply(routed(stage, 0))

@@ -112,6 +112,12 @@ class Namespace:
         """Commit `text` as one nftables transaction in here; returns what nft printed."""
         return self.run(["nft", "-f", "-"], input=text).stdout
 
+    def sysctl(self, name: str, value: int) -> None:
+        """Set `net.ipv4.ip_forward` and the like in here. The command of that name is in a
+        package that a small machine lacks."""
+        with self.inside():
+            Path("/proc/sys", name.replace(".", "/")).write_text(str(value))
+
     def _enter(self, argv: Argv) -> list[str]:
         return ["nsenter", f"--net={self.path}", "--", *_texts(argv)]
 

@@ -16,7 +16,9 @@ async def chunks(data: bytes, size: int) -> AsyncIterator[bytes]:
 
 
 @given(
-    lines=st.lists(st.text(st.characters(exclude_characters="\r\n"), min_size=1), max_size=8),
+    lines=st.lists(
+        st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), min_size=1), max_size=8
+    ),
     cut=st.integers(1, 7),
     size=st.integers(1, 40),
 )
