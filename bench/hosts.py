@@ -104,10 +104,13 @@ class Plain:
             write(folder, tree(version))
             name, image = f"{SERVICE}-{version}", f"repo/{SERVICE}:{version}"
             self.host.docker(["build", "--quiet", "--tag", image, str(folder)])
-            self.host.docker(["run", "--detach", "--name", name, "--publish", "80/tcp", image])
+            # A network of its own, as Compose gives each project: docker0 costs a little less.
+            self.host.docker(["network", "create", name])
+            options = ["--detach", "--name", name, "--network", name, "--publish", "80/tcp"]
+            self.host.docker(["run", *options, image])
             (found,) = json.loads(self.host.docker(["inspect", name]).stdout)
             network = found["NetworkSettings"]
-            self.addresses[version] = network["IPAddress"]
+            self.addresses[version] = network["Networks"][name]["IPAddress"]
             self.published[version] = int(network["Ports"]["80/tcp"][0]["HostPort"])
 
     def article(self, words: str) -> None:

@@ -100,6 +100,8 @@ def _measure(way: Way, seconds: float, namespaces: set[int], *, kept: bool) -> N
         time.sleep(seconds)
         used, ended = processor_seconds(namespaces) - before, time.monotonic()
     loaded = whole.between(begun, ended)
+    if len(loaded.answers) < 2:
+        raise RuntimeError(f"{way.name}: no answers from {way.url}; {dict(whole.errors)}")
     p50, p99 = loaded.latency()
     way.rates.append(loaded.rate)
     way.middle.append(p50)
