@@ -83,7 +83,7 @@ def on(host: Host, work: Callable[[DockerEngine], Coroutine[Any, Any, T]]) -> T:
 def wait(host: Host, ready: Ready) -> float:
     """Seconds that it took."""
     began = time.monotonic()
-    on(host, lambda engine: wait_ready(ready, INSTANCE, engine))
+    on(host, lambda engine: wait_ready(ready, str(SUBNET.address4), INSTANCE, engine))
     return time.monotonic() - began
 
 

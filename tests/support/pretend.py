@@ -23,7 +23,7 @@ from pathlib import Path
 
 from alongside.domain.instance import Subnet
 from alongside.domain.port import Protocol
-from alongside.router.protocol import Target
+from alongside.router.protocol import InstanceTarget
 from support.host import Host, _this_run
 from support.namespace import Namespace
 from support.remains import Remains
@@ -211,9 +211,9 @@ class Stage:
 
     # -- what the router is told -----------------------------------------------------------
 
-    def target(self, number: int, port: int) -> Target:
+    def target(self, number: int, port: int) -> InstanceTarget:
         subnet = self.subnets[number]
-        return Target(
+        return InstanceTarget(
             f"dns@1.{number}.0",
             subnet,
             subnet.address4,

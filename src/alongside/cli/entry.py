@@ -28,6 +28,7 @@ VERBS = {
     "deactivate": "Take the ports from a service, or from a version.",
     "rollback": "Give the ports back to the last known good version.",
     "ports": "Show which version each port reaches.",
+    "port": "Give a public port to anything that listens on this host.",
     "status": "Show services, versions, and who has the ports.",
     "history": "Show what was done, by whom, and why.",
     "daemon": "Run the daemon.",

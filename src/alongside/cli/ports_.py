@@ -13,7 +13,7 @@ from alongside.client import Client
 @reading
 @click.pass_context
 def command(ctx: click.Context, service: str | None, as_json: bool) -> None:
-    """Show which version each public port reaches, and where."""
+    """Show which version each public port reaches, and where, and the ports that are assigned."""
     found = Client(ctx.obj).get("/v1/ports", service=service)
     if as_json:
         print_json(found)
@@ -29,6 +29,7 @@ def command(ctx: click.Context, service: str | None, as_json: bool) -> None:
         for port in found["ports"]
         for one in port["split"]
     ]
+    rows += [(one["port"], one["target"], "-", "-", "-") for one in found["assigned"]]
     table(
         ("port", "reaches", "IPv4", "IPv6", "local port"),
         rows,

@@ -55,6 +55,10 @@ def _ports(service: dict[str, Any], version: str) -> str:
 def _remark(service: dict[str, Any], version: dict[str, Any]) -> str:
     if version["bad"]:
         return "bad"
+    if version["current"] and version["state"] == "running":
+        return "the one that runs"
+    if version["current"]:
+        return "is to run, and does not!"
     if version["routed"] and version["state"] != "running":
         return "has ports, and does not run!"
     return "rollback goes here" if version["version"] == service["rollback_to"] else ""

@@ -100,7 +100,7 @@ def override(
         if one.sharing is Sharing.OWN
     }
     services[spec.name] = _released(release, instance, model["services"][spec.name], ipv6)
-    networks: dict[str, Any] = {"default": _network(instance, ipv6)}
+    networks: dict[str, Any] = {} if spec.host_network else {"default": _network(instance, ipv6)}
     if _shared(spec):
         networks[_SHARED_NETWORK] = {"external": True, "name": shared_network(release.repository)}
         for name, settings in services.items():
@@ -162,6 +162,12 @@ def _released(release: Release, instance: Instance, raw: Model, ipv6: bool) -> d
         for local in instance.local_ports
         for address in addresses
     ]
+    where: dict[str, Any] = {
+        "ports": Override(ports) if ports else Reset(),
+        "networks": {"default": place},
+    }
+    if release.spec.host_network:
+        where = {"ports": Reset(), "environment": instance.numbers()}
     return {
         "image": release.image_id,
         "build": Reset(),
@@ -174,8 +180,7 @@ def _released(release: Release, instance: Instance, raw: Model, ipv6: bool) -> d
             LABEL_REPOSITORY: release.repository,
             LABEL_ORDINAL: str(instance.ordinal),
         },
-        "ports": Override(ports) if ports else Reset(),
-        "networks": {"default": place},
+        **where,
         **_without_shared(release.spec, raw),
     }
 

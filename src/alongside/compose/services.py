@@ -69,6 +69,7 @@ def _service(name: str, raw: Model, model: Model) -> Service:
         tags=tuple(settings.tags),
         depends=depends,
         volumes=volumes(own, shared, model),
+        host_network=raw.get("network_mode") == "host",
         linked=tuple(settings.linked),
     )
 

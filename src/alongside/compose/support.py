@@ -8,7 +8,7 @@ from typing import Any
 
 from alongside.compose.schema import KEY
 from alongside.domain.errors import InvalidInput
-from alongside.domain.service import Service, Sharing, Workload
+from alongside.domain.service import ReadyKind, Service, Sharing, Workload
 
 Model = Mapping[str, Any]
 
@@ -35,7 +35,10 @@ def check_supported(service: Service, model: Model) -> None:
             hint=f"Say {KEY}: {{shared: true}} of those that versions can share.",
         )
     _check_replicas(service.name, model["services"][service.name])
-    _check_network_mode(service.name, model["services"][service.name])
+    if service.host_network:
+        _check_host_network(service, own)
+    else:
+        _check_network_mode(service.name, model["services"][service.name])
     for name in shared:
         _check_reachable(name, model["services"][name])
     for name in [service.name, *own]:
@@ -45,11 +48,11 @@ def check_supported(service: Service, model: Model) -> None:
 
 
 def check_workload(service: Service) -> None:
-    if service.workload is not Workload.SWITCHED:
+    if service.workload is Workload.REPLICATED:
         raise InvalidInput(
             f"{KEY}.workload of service {service.name} is {service.workload}, which this version "
             "of alongside does not run yet.",
-            hint="Leave it out: switched is what it runs.",
+            hint="It runs switched (leave it out) and singleton.",
         )
 
 
@@ -71,7 +74,28 @@ def _check_network_mode(name: str, raw: Model) -> None:
         raise InvalidInput(
             f"network_mode of service {name} is {mode}, so it would have no address of its own "
             "for a port to reach.",
-            hint="Leave network_mode out; each version has a network of its own.",
+            hint="Leave network_mode out, so that each version has a network of its own, or say "
+            "host, and let it listen on the number in PORT.",
+        )
+
+
+def _check_host_network(service: Service, own: list[str]) -> None:
+    if own:
+        raise InvalidInput(
+            f"{service.name} is in the host's network, where it cannot reach {own[0]} by its name, "
+            "and a copy of it beside each version has no port of the host.",
+            hint=f"Say {KEY}: {{shared: true}} of {own[0]} and publish its port, or leave "
+            "network_mode out.",
+        )
+    asked, protocol = service.ready.port, service.ready.protocol
+    if service.ready.kind is not ReadyKind.DNS:
+        protocol = "tcp"
+    known = {(one.target, one.port.protocol.value) for one in service.ports}
+    if asked and (asked, protocol) not in known:
+        raise InvalidInput(
+            f"{KEY}.ready of service {service.name} asks {asked}/{protocol}, which is not in its "
+            "ports; in the host's network two versions cannot both listen there.",
+            hint="Ask one of its ports: each version is given another number for each of them.",
         )
 
 

@@ -18,6 +18,7 @@ from alongside.daemon.context import Context
 from alongside.daemon.operations import Emit, Event, Operation, Operations
 from alongside.daemon.peers import actor
 from alongside.daemon.verbs.activate import activate, deactivate, rollback
+from alongside.daemon.verbs.assign import assign, unassign
 from alongside.daemon.verbs.build import Source, build
 from alongside.daemon.verbs.change import Asked, Result, one_version
 from alongside.daemon.verbs.stop import rm, stop
@@ -47,6 +48,15 @@ class Activation(Referring):
 class Removal(Referring):
     volumes: bool = False
     force: bool = False
+
+
+class AssignmentBody(Change):
+    assignment: str
+    take: bool = False
+
+
+class PortBody(Change):
+    port: str
 
 
 class Rollback(Change):
@@ -101,7 +111,8 @@ def _reads(app: FastAPI, context: Context, operations: Operations) -> None:
         follow: bool = False,
     ) -> StreamingResponse:
         service, version = one_version(context, reference)
-        name = f"{service}-{version}"
+        instance = context.instances.get(service, version)
+        name = instance.name if instance else f"{service}-{version}"
         if await context.engine.container(name) is None:
             raise NotFound(
                 f"{service}@{version} has no container, so there are no logs.",
@@ -161,6 +172,18 @@ def _changes(app: FastAPI, context: Context, operations: Operations) -> None:
             body,
             lambda asked, emit: deactivate(context, body.reference, asked, emit),
         )
+
+    @app.post("/v1/assign")
+    async def post_assign(body: AssignmentBody, request: Request) -> StreamingResponse:
+        return start(
+            request,
+            body,
+            lambda asked, emit: assign(context, body.assignment, asked, emit, take=body.take),
+        )
+
+    @app.post("/v1/unassign")
+    async def post_unassign(body: PortBody, request: Request) -> StreamingResponse:
+        return start(request, body, lambda asked, emit: unassign(context, body.port, asked, emit))
 
     @app.post("/v1/rollback")
     async def post_rollback(body: Rollback, request: Request) -> StreamingResponse:

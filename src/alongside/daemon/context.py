@@ -6,6 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from alongside.daemon.paths import StatePaths
 from alongside.domain.history import trail
@@ -13,12 +14,21 @@ from alongside.domain.instance import Instance
 from alongside.domain.port import Port, Protocol
 from alongside.domain.release import Release
 from alongside.domain.version import Dated
-from alongside.engine.protocol import Compose, Container, Engine, Published
+from alongside.engine.protocol import (
+    LABEL_ORDINAL,
+    LABEL_SERVICE,
+    Compose,
+    Container,
+    Engine,
+    Published,
+)
 from alongside.host.addresses import local_addresses
 from alongside.host.listeners import Listener, holders, identify, listeners
+from alongside.plan.beside import is_singleton
 from alongside.plan.observed import Holder, Observed, Pool
 from alongside.plan.wanted import wanted_ruleset
 from alongside.router.protocol import Router, Ruleset
+from alongside.store.assignments import Assignments
 from alongside.store.database import Database
 from alongside.store.instances import Instances
 from alongside.store.journal import Journal
@@ -50,13 +60,18 @@ class Context:
         self.releases = Releases(self.database)
         self.instances = Instances(self.database)
         self.routes = Routes(self.database)
+        self.assignments = Assignments(self.database)
         self.journal = Journal(self.database)
 
     def wanted(self) -> Ruleset:
         """What the kernel should have now."""
         instances = self.instances.all()
         return wanted_ruleset(
-            self.routes.all(), instances, self.releases.all(), self.all_bridges(instances)
+            self.routes.all(),
+            instances,
+            self.releases.all(),
+            self.all_bridges(instances),
+            self.assignments.all(),
         )
 
     async def commit(self) -> None:
@@ -81,9 +96,13 @@ class Context:
         """One picture for a plan about `service`: the containers and images of `versions`, and
         who holds `ports`. Raises Unavailable where the engine does not answer."""
         versions, ports = list(versions), list(ports)
-        names = [f"{release.service}-{release.version}" for release in versions]
-        containers, image_ids, (held, busy) = await asyncio.gather(
-            self._containers(names), self._images(versions), self._holders(ports)
+        names = {f"{release.service}-{release.version}" for release in versions}
+        names |= {f"{release.service}-current" for release in versions if is_singleton(release)}
+        containers, image_ids, (held, heard), copies = await asyncio.gather(
+            self._containers(names),
+            self._images(versions),
+            self._holders(ports),
+            self.copies([release for release in versions if is_singleton(release)][:1]),
         )
         return Observed(
             pool=self.pool,
@@ -94,11 +113,30 @@ class Context:
             routes=self.routes.all(),
             trail=trail(self.journal.routed(service)),
             bad=frozenset(self.releases.bad(service)),
+            assignments=self.assignments.all(),
+            singletons=self.instances.singletons(),
+            copies=copies,
             holders=held,
-            busy_ports=busy,
+            listening=_listening(heard),
+            busy_ports=frozenset((one.protocol, one.number) for one in heard),
         )
 
-    async def _containers(self, names: list[str]) -> dict[str, Container]:
+    async def copies(self, singletons: Iterable[Release]) -> list[str]:
+        """The containers of these services that run and are none of ours: somebody started them
+        by hand, from a release's image or from one of the same repository."""
+        images = {release.spec.image: release.service for release in singletons}
+        return [
+            container.name
+            for container in (await self.engine.running() if images else ())
+            if LABEL_ORDINAL not in container.labels
+            and (
+                container.labels.get(LABEL_SERVICE) in images.values()
+                or container.image.partition("@")[0].rpartition(":")[0] in images
+                or container.image in images
+            )
+        ]
+
+    async def _containers(self, names: Iterable[str]) -> dict[str, Container]:
         found = await asyncio.gather(*(self.engine.container(name) for name in names))
         return {container.name: container for container in found if container is not None}
 
@@ -111,9 +149,7 @@ class Context:
             if image is not None
         }
 
-    async def _holders(
-        self, ports: list[Port]
-    ) -> tuple[list[Holder], frozenset[tuple[Protocol, int]]]:
+    async def _holders(self, ports: list[Port]) -> tuple[list[Holder], list[Listener]]:
         heard, published = await asyncio.gather(listeners(programs=False), self.engine.published())
         addresses = await local_addresses() if ports else frozenset()
         found: list[Holder] = []
@@ -124,7 +160,20 @@ class Context:
                 if one.program != "docker-proxy":
                     program = f"{one.program or 'a program'} (pid {one.pid})"
                     found.append(Holder(_port_of(one), program, port))
-        return found, frozenset((one.protocol, one.number) for one in heard)
+        return found, heard
+
+
+def _listening(
+    heard: Iterable[Listener],
+) -> dict[tuple[Protocol, int], Literal["everywhere", "loopback"]]:
+    found: dict[tuple[Protocol, int], Literal["everywhere", "loopback"]] = {}
+    for one in heard:
+        key = (one.protocol, one.number)
+        if one.address is None or not one.address.is_loopback:
+            found[key] = "everywhere"
+        else:
+            found.setdefault(key, "loopback")
+    return found
 
 
 def _port_of(listener: Listener) -> Port:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from alongside.compose.override import override, shared_name, shared_override
@@ -21,6 +22,8 @@ async def instance_project(
 ) -> Project:
     """The project of one instance, its override file written. `removing`: for `down`."""
     base = _base(context, release, instance.project)
+    if release.spec.host_network:
+        base = replace(base, environment={**base.environment, **instance.numbers()})
     model = await context.compose.config(base)
     path = context.paths.instance(instance) / "override.yaml"
     _write(path, override(release, instance, model, removing=removing, ipv6=context.ipv6))

@@ -15,7 +15,9 @@ from alongside.domain.release import Release
 from alongside.domain.route import Route
 from alongside.domain.tags import claims
 from alongside.domain.version import Dated, Version, newest_first
-from alongside.engine.protocol import Container
+from alongside.engine.protocol import LABEL_VERSION, Container
+from alongside.plan.beside import is_singleton
+from alongside.router.protocol import HostTarget, InstanceTarget, Target
 
 Json = dict[str, Any]
 
@@ -51,10 +53,11 @@ async def status(context: Context, service: str | None) -> Json:
     for name in picture.services():
         routes = [route for route in picture.routes if route.service == name]
         versions = list(dict.fromkeys(one for route in routes for one in route.split.versions))
-        current = versions[0] if len(versions) == 1 else None
+        one = picture.singletons.get(name)
+        current = one or (versions[0] if len(versions) == 1 else None)
         steps = trail(context.journal.routed(name))
         bad = context.releases.bad(name)
-        back = known_good(steps, versions[0] if versions else None, bad)
+        back = known_good(steps, current or (versions[0] if versions else None), bad)
         releases = picture.newest(name)
         services.append(
             {
@@ -103,7 +106,7 @@ async def instances(context: Context, service: str | None) -> Json:
     routed = {(route.service, one) for route in picture.routes for one in route.split.versions}
     rows = []
     for instance in picture.instances.values():
-        container = picture.containers.get(instance.name)
+        container = picture.container(instance)
         rows.append(
             {
                 "name": instance.name,
@@ -139,20 +142,21 @@ async def ports(context: Context, service: str | None) -> Json:
                 {
                     "version": str(share.version),
                     "weight": share.weight,
-                    "address4": str(target.ipv4) if target else None,
-                    "address6": str(target.ipv6) if target else None,
-                    "target": target.port if target else None,
-                    "local_port": target.local_port if target else None,
+                    **_far_end(target),
                 }
             )
         rows.append({"port": str(route.port), "service": route.service, "split": split})
-    return {"ports": rows}
+    assigned = [] if service else context.assignments.all()
+    return {
+        "ports": rows,
+        "assigned": [{"port": str(one.port), "target": one.target} for one in assigned],
+    }
 
 
 def history(context: Context, service: str | None, limit: int) -> Json:
-    if service is not None:
-        _must_know(context, service)
     entries = context.journal.entries(service, limit)
+    if service is not None and not entries:
+        _must_know(context, service)
     return {"history": [_entry(context, entry) for entry in reversed(entries)]}
 
 
@@ -185,25 +189,33 @@ class _Picture:
         containers: Mapping[str, Container],
         routes: list[Route],
         problems: list[str],
+        singletons: Mapping[str, Version],
     ) -> None:
         self.releases = {(release.service, release.version): release for release in releases}
         self.instances = instances
         self.containers = containers
         self.routes = routes
         self.problems = problems
+        self.singletons = singletons
 
     @classmethod
     async def take(cls, context: Context, service: str | None) -> _Picture:
         if service is not None:
             _must_know(context, service)
         problems = list(context.problems.values())
+        releases = [one for one in context.releases.all() if service in (None, one.service)]
         containers: dict[str, Container] = {}
         try:
             containers = {one.name: one for one in await context.engine.containers()}
+            for name, copies in (await _copies(context, releases)).items():
+                problems.append(
+                    f"{name} is a singleton, and copies of it run that were started by hand: "
+                    f"{', '.join(copies)}. End them: docker rm --force {' '.join(copies)}"
+                )
         except AlongsideError as error:
             problems.append(error.message)
         return cls(
-            [one for one in context.releases.all() if service in (None, one.service)],
+            releases,
             {
                 (one.service, one.version): one
                 for one in context.instances.all()
@@ -212,6 +224,7 @@ class _Picture:
             containers,
             [one for one in context.routes.all() if service in (None, one.service)],
             list(dict.fromkeys(problems)),
+            context.instances.singletons(),
         )
 
     def services(self) -> list[str]:
@@ -225,19 +238,27 @@ class _Picture:
         ]
         return [self.releases[service, version] for version in newest_first(dated)]
 
+    def container(self, instance: Instance | None) -> Container | None:
+        """All versions of a singleton have one container's name, in turns."""
+        found = self.containers.get(instance.name) if instance else None
+        if found and instance and instance.singleton:
+            return found if found.labels.get(LABEL_VERSION) == str(instance.version) else None
+        return found
+
     def state(self, release: Release) -> str:
         instance = self.instances.get((release.service, release.version))
-        container = self.containers.get(instance.name) if instance else None
+        container = self.container(instance)
         return container.state if container else "none"
 
     def version(self, release: Release, routed: list[Version], bad: bool) -> Json:
         instance = self.instances.get((release.service, release.version))
-        container = self.containers.get(instance.name) if instance else None
+        container = self.container(instance)
         return {
             "version": str(release.version),
             "state": self.state(release),
             "health": container.health if container else "",
             "routed": release.version in routed,
+            "current": self.singletons.get(release.service) == release.version,
             "bad": bad,
             "started": _iso(container),
             "restarts": container.restarts if container else 0,
@@ -245,6 +266,29 @@ class _Picture:
             "commit": release.commit,
             **_places(instance),
         }
+
+
+def _far_end(target: Target | None) -> Json:
+    """In the host's network an instance has no address of its own."""
+    own = target if isinstance(target, InstanceTarget) else None
+    here = target.port if isinstance(target, HostTarget) else None
+    return {
+        "address4": str(own.ipv4) if own else None,
+        "address6": str(own.ipv6) if own else None,
+        "target": own.port if own else here,
+        "local_port": own.local_port if own else here,
+    }
+
+
+async def _copies(context: Context, releases: Iterable[Release]) -> dict[str, list[str]]:
+    """Of each singleton what somebody started by hand."""
+    newest = {release.service: release for release in releases}
+    found = {
+        name: await context.copies([release])
+        for name, release in newest.items()
+        if is_singleton(release)
+    }
+    return {name: copies for name, copies in found.items() if copies}
 
 
 def _places(instance: Instance | None) -> Json:

@@ -9,12 +9,14 @@ from collections.abc import AsyncIterator
 from alongside.daemon import trees
 from alongside.daemon.context import Context
 from alongside.daemon.projects import instance_project
+from alongside.daemon.singletons import converge, finish
 from alongside.domain.errors import AlongsideError
-from alongside.domain.history import Outcome
+from alongside.domain.history import Entry, Outcome
 from alongside.domain.instance import Instance
 from alongside.domain.version import Version
 from alongside.engine.protocol import LABEL_SERVICE, LABEL_VERSION
 from alongside.host.proxy_address import ensure_proxy_address
+from alongside.plan.beside import is_singleton
 
 TICK = 30.0  # seconds between two looks where nothing was heard
 RETRY = 1.0  # seconds between two tries to reach the engine
@@ -26,6 +28,7 @@ class Reconciler:
     def __init__(self, context: Context, kernel_changes: AsyncIterator[None]) -> None:
         self._context = context
         self._kernel_changes = kernel_changes
+        self._unfinished: list[Entry] = []  # singletons that were being replaced
 
     def settle(self) -> None:
         """Before anything else at start: what a crash left half-way is decided from the journal.
@@ -34,8 +37,11 @@ class Reconciler:
         routes wanted goes forward, and any other has switched nothing.
         """
         journal = self._context.journal
+        singletons = self._context.instances.singletons()
         for entry in journal.pending():
-            if entry.routed:
+            if entry.routed and entry.after and entry.service in singletons:
+                self._unfinished.append(entry)  # until the engine is there
+            elif entry.routed:
                 journal.end(entry.id, Outcome.DONE, "finished after a restart of the daemon")
             else:
                 journal.end(entry.id, Outcome.INTERRUPTED, "the daemon ended; nothing was switched")
@@ -114,7 +120,31 @@ class Reconciler:
         wanted = [one for one in instances.all() if instances.wanted(one) == "running"]
         wanted.sort(key=lambda one: (one.service, one.version) not in routed)
         for instance in wanted:
-            await self._start(instance)
+            if not instance.singleton:
+                await self._start(instance)
+        for service in self._singletons():
+            await self._converge(service)
+
+    def _singletons(self) -> list[str]:
+        """The services that are singletons now, or were by their last release."""
+        newest = {release.service: release for release in self._context.releases.all()}
+        return [service for service, release in newest.items() if is_singleton(release)]
+
+    async def _converge(self, service: str) -> None:
+        """One instance runs, whatever a crash left; a replacement that it cut off is finished,
+        or taken back where the new one does not become ready."""
+        context = self._context
+        about = f"start {service}-current"
+        async with context.locks[service]:
+            for entry in [one for one in self._unfinished if one.service == service]:
+                self._unfinished.remove(entry)
+                await finish(context, entry)
+            try:
+                await converge(context, service)
+                context.problems.pop(about, None)
+            except AlongsideError as error:
+                context.problems[about] = f"{service}-current is not as wanted: {error.message}"
+                _log.error("%s", context.problems[about])
 
     async def _start(self, instance: Instance) -> None:
         """Start what is wanted and does not run; one that fails hides no other."""

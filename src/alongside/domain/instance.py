@@ -66,10 +66,14 @@ class Instance:
     subnet: Subnet
     local_ports: tuple[LocalPort, ...]
     ordinal: int = 1
+    singleton: bool = False
 
     @property
     def name(self) -> str:
-        """The container's name: `dns-1.0.0`, and `dns-1.0.0-2` for the second."""
+        """The container's name: `dns-1.0.0`, and `dns-1.0.0-2` for the second; a singleton's is
+        `scheduler-current`, whatever its version."""
+        if self.singleton:
+            return f"{self.service}-current"
         suffix = "" if self.ordinal == 1 else f"-{self.ordinal}"
         return f"{self.service}-{self.version}{suffix}"
 
@@ -88,6 +92,12 @@ class Instance:
         be a target: the digit keeps ours before every other.
         """
         return f"0-{self.project}"
+
+    def numbers(self) -> dict[str, str]:
+        """What a program in the host's network is told: `PORT`, the number to listen on in place
+        of its first port, and `PORT_53` for each."""
+        found = {f"PORT_{local.target}": str(local.number) for local in self.local_ports}
+        return {"PORT": next(iter(found.values()))} | found if found else {}
 
     def _digest(self, length: int) -> str:
         return digest(self.service, str(self.version), self.ordinal, length)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -79,3 +80,15 @@ def parse_port(text: str) -> Port:
             f"{text!r} is not a port.",
             hint="Write NUMBER/tcp or NUMBER/udp, with ADDRESS: before it for one address only.",
         ) from None
+
+
+def parse_ports(text: str) -> tuple[Port, ...]:
+    """As `parse_port`, and a range of numbers: `7000-7010/udp`. Raises InvalidInput."""
+    match = re.fullmatch(r"(.*?)(\d+)-(\d+)(/\w+)?", text)
+    if match is None:
+        return (parse_port(text),)
+    before, first, last, protocol = match.groups()
+    if int(first) > int(last):
+        raise InvalidInput(f"{text!r} goes downwards.", hint="A range goes upwards: 7000-7010/tcp.")
+    numbers = range(int(first), min(int(last), 65536) + 1)
+    return tuple(parse_port(f"{before}{number}{protocol or ''}") for number in numbers)

@@ -75,4 +75,5 @@ class Service:
     tags: tuple[str, ...] = ("*",)  # git tag patterns; the version is what follows the last '/'
     depends: tuple[Dependency, ...] = ()
     volumes: tuple[Volume, ...] = ()
+    host_network: bool = False  # `network_mode: host`: it listens on numbers that it is given
     linked: tuple[str, ...] = ()  # files that git ignores, relative to the compose file's folder

@@ -104,6 +104,13 @@ class DockerCompose:
             f"start {' and '.join(services)}",
         )
 
+    async def create(self, project: Project, services: Sequence[str]) -> None:
+        await self._run(
+            [*_arguments(project), "create", "--no-build", "--no-recreate", *services],
+            project,
+            f"make {' and '.join(services)}",
+        )
+
     async def down(self, project: Project, *, volumes: bool = False) -> None:
         extra = ["--volumes"] if volumes else []
         await self._run(

@@ -78,6 +78,28 @@ class DockerEngine:
         found = await self._named(name)
         return None if found is None else wire.container(found)
 
+    async def running(self) -> list[Container]:
+        listed = await self._ask("list containers", lambda docker: docker.containers.list())
+        found = await asyncio.gather(*(self._inspect(one.id) for one in listed))
+        return [wire.container(one) for one in found if one is not None]
+
+    async def rename(self, name: str, new: str) -> None:
+        found = await self._named(name)
+        if found is None:
+            raise StepFailed(f"There is no container {name}, so it cannot be renamed.")
+        there = found["Id"]
+        await self._ask(
+            f"rename the container {name}",
+            lambda docker: docker.containers.container(there).rename(new),
+        )
+
+    async def tag_image(self, image_id: str, reference: str) -> None:
+        repository, _, tag = reference.rpartition(":")
+        await self._ask(
+            f"name the image {reference}",
+            lambda docker: docker.images.tag(image_id, repository, tag=tag),
+        )
+
     async def image(self, reference: str) -> Image | None:
         found = await self._find(
             f"look at the image {reference}", lambda docker: docker.images.inspect(reference)

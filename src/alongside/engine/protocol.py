@@ -51,6 +51,8 @@ class Container:
     ipv4: Mapping[str, IPv4Address] = field(default_factory=dict)  # by network name
     ipv6: Mapping[str, IPv6Address] = field(default_factory=dict)
     health_output: str = ""  # what the last health check wrote
+    finished: datetime | None = None  # when it last ended
+    image: str = ""  # as it was asked for when the container was made: repo/dns:1.0.0, sha256:…
 
     @property
     def running(self) -> bool:
@@ -95,7 +97,20 @@ class Engine(Seam):
         """By its exact name, never by a part of it; None is the API's 404 and nothing else."""
         ...
 
+    async def running(self) -> list[Container]:
+        """Every container that runs or is paused, ours or not."""
+        ...
+
+    async def rename(self, name: str, new: str) -> None:
+        """Raises StepFailed where the new name is taken, or the old one not there."""
+        ...
+
     async def image(self, reference: str) -> Image | None: ...
+    async def tag_image(self, image_id: str, reference: str) -> None:
+        """The image has that name as well; whoever had it loses it. Raises StepFailed where
+        there is no such image."""
+        ...
+
     async def images(self) -> list[Image]:
         """Every image that bears LABEL_SERVICE."""
         ...
@@ -158,6 +173,10 @@ class Compose(Seam):
 
     async def up(self, project: Project, services: Sequence[str]) -> None:
         """Create and start, in the background, without building or pulling what is there."""
+        ...
+
+    async def create(self, project: Project, services: Sequence[str]) -> None:
+        """Make what `up` would start, dependencies included, and start nothing."""
         ...
 
     async def down(self, project: Project, *, volumes: bool = False) -> None: ...

@@ -42,6 +42,8 @@ def container(found: Json) -> Container:
         restarts=found["RestartCount"],
         pid=state["Pid"],
         started=_time(state["StartedAt"]),
+        finished=_time(state["FinishedAt"]),
+        image=found["Config"].get("Image") or "",
         labels=found["Config"]["Labels"] or {},
         ipv4={
             name: IPv4Address(one["IPAddress"])

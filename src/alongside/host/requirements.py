@@ -17,7 +17,7 @@ from alongside.engine.protocol import Compose
 from alongside.router.compile import compile_table
 from alongside.router.difference import difference
 from alongside.router.netlink import NETLINK_NETFILTER, dump, open_netlink
-from alongside.router.protocol import Choice, RoutedPort, Ruleset, Target
+from alongside.router.protocol import Choice, InstanceTarget, RoutedPort, Ruleset
 from alongside.router.table import TABLE
 from alongside.router.transaction import to_text
 
@@ -80,7 +80,7 @@ def sample() -> str:
     """Every kind of rule that the router writes, as a transaction on a table of another name,
     which is checked and never committed."""
     targets = [
-        Target(
+        InstanceTarget(
             name=f"check@{number}",
             subnet=Subnet(
                 f"al-check{number}",

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from alongside.domain.assignment import Assignment
 from alongside.domain.errors import Conflict, InvalidInput, PortTaken
 from alongside.domain.port import Port, Protocol
 from alongside.domain.release import Release
 from alongside.domain.route import Route, Split
 from alongside.domain.version import Version
+from alongside.plan.beside import refuse_beside
 from alongside.plan.observed import Observed
 from alongside.plan.steps import CleanUdp, Plan, RecordRoutes, Step, Switch
 from alongside.plan.up import running
@@ -26,13 +28,14 @@ def plan_activate(
     """Raises Conflict, PortTaken, InvalidInput; and then nothing has been touched."""
     release = observed.release(service, version)
     before = observed.routed(service)
-    wanted = _routes(release)
+    refuse_beside(release, observed)
+    wanted = routes_of(release)
     ports = [route.port for route in wanted]
-    check_free(service, ports, observed.routes)
-    _, steps = running(release, observed)
+    check_free(service, ports, observed.routes, observed.assignments)
+    instance, steps = running(release, observed)
     had = {route.port for route in observed.routes_of(service)}
     if not take:
-        _check_holders(release, [port for port in ports if port not in had], observed)
+        check_holders(release, [port for port in ports if port not in had], observed)
     plan = Plan(
         verb,
         service,
@@ -43,7 +46,7 @@ def plan_activate(
             for port in sorted(had - set(ports), key=lambda port: port.sort_key)
         ],
     )
-    container = observed.containers.get(f"{service}-{version}")
+    container = observed.containers.get(instance.name)
     if set(wanted) == set(observed.routes_of(service)) and container and container.running:
         return replace(plan, reason=f"{release.reference} has {_list(ports)} already.")
     return replace(plan, steps=[*steps, *_switch(service, tuple(wanted), observed)])
@@ -76,7 +79,8 @@ def _switch(service: str, routes: tuple[Route, ...], observed: Observed) -> list
     return steps
 
 
-def _routes(release: Release) -> list[Route]:
+def routes_of(release: Release) -> list[Route]:
+    """Every port of the release, all to it. Raises InvalidInput where it has none."""
     if not release.spec.ports:
         raise InvalidInput(
             f"{release.reference} publishes no port, so there is none to give it.",
@@ -89,10 +93,21 @@ def _routes(release: Release) -> list[Route]:
     ]
 
 
-def check_free(service: str, ports: Iterable[Port], routes: Iterable[Route]) -> None:
-    """Raises Conflict for a port that overlaps one that another service has."""
-    routes = list(routes)
+def check_free(
+    service: str,
+    ports: Iterable[Port],
+    routes: Iterable[Route],
+    assignments: Iterable[Assignment],
+) -> None:
+    """Raises Conflict for a port that overlaps one that is another service's, or assigned."""
+    routes, assignments = list(routes), list(assignments)
     for port in ports:
+        for one in assignments:
+            if one.port.overlaps(port):
+                raise Conflict(
+                    f"{service} wants {port}, and {one.port} is assigned to {one.target}.",
+                    hint=f"Take it from there first: alongside port unassign {one.port}",
+                )
         for route in routes:
             if route.service != service and route.port.overlaps(port):
                 raise Conflict(
@@ -103,7 +118,8 @@ def check_free(service: str, ports: Iterable[Port], routes: Iterable[Route]) -> 
                 )
 
 
-def _check_holders(release: Release, ports: list[Port], observed: Observed) -> None:
+def check_holders(release: Release, ports: list[Port], observed: Observed) -> None:
+    """Raises PortTaken for a port that a program, or a container that is not ours, has."""
     held = [holder for holder in observed.holders if holder.wanted in ports]
     if not held:
         return

@@ -8,6 +8,7 @@ from alongside.domain.errors import Conflict
 from alongside.domain.instance import Instance, LocalPort, Subnet, bridge_name
 from alongside.domain.port import Protocol
 from alongside.domain.release import Release
+from alongside.plan.beside import is_singleton
 from alongside.plan.observed import Observed
 
 SUBNET4_BITS = 28  # the gateway, the instance, and the upper half for dependencies of its own
@@ -24,6 +25,7 @@ def allocate(release: Release, observed: Observed) -> Instance:
         version=release.version,
         subnet=Subnet(bridge_name(release.service, release.version), ipv4, ipv6),
         local_ports=_local_ports(release, observed),
+        singleton=is_singleton(release),
     )
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
+from typing import Literal
 
+from alongside.domain.assignment import Assignment
 from alongside.domain.errors import Conflict, NotFound
 from alongside.domain.instance import Instance
 from alongside.domain.port import Port, Protocol
 from alongside.domain.release import Release
 from alongside.domain.route import Route
 from alongside.domain.version import Version
-from alongside.engine.protocol import Container
+from alongside.engine.protocol import LABEL_VERSION, Container
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,14 @@ class Observed:
     routes: Sequence[Route] = ()
     trail: Sequence[Version] = ()  # of the service that the plan is about
     bad: frozenset[Version] = frozenset()
+    assignments: Sequence[Assignment] = ()
+    singletons: Mapping[str, Version] = field(default_factory=dict)  # service -> what is to run
+    copies: Sequence[str] = ()  # containers of the service that somebody started by hand
     holders: Sequence[Holder] = ()
+    # What listens: on addresses that others can reach, or on loopback alone.
+    listening: Mapping[tuple[Protocol, int], Literal["everywhere", "loopback"]] = field(
+        default_factory=dict
+    )
     busy_ports: frozenset[tuple[Protocol, int]] = frozenset()  # listened on, for local ports
 
     def release(self, service: str, version: Version) -> Release:
@@ -61,8 +70,17 @@ class Observed:
                 return instance
         return None
 
+    def current(self, service: str) -> Instance | None:
+        """The one instance of a singleton that is to run."""
+        version = self.singletons.get(service)
+        return self.instance(service, version) if version else None
+
     def container(self, instance: Instance) -> Container | None:
-        return self.containers.get(instance.name)
+        """All versions of a singleton have one container's name, in turns."""
+        found = self.containers.get(instance.name)
+        if found and instance.singleton and found.labels[LABEL_VERSION] != str(instance.version):
+            return None
+        return found
 
     def routes_of(self, service: str) -> tuple[Route, ...]:
         return tuple(route for route in self.routes if route.service == service)

@@ -8,8 +8,12 @@ from alongside.plan.steps import (
     CleanUdp,
     Forget,
     Plan,
+    PrepareSingleton,
+    RecordAssignments,
     RecordRoutes,
+    RecordSingleton,
     Remove,
+    ReplaceSingleton,
     Start,
     StartShared,
     Step,
@@ -18,7 +22,7 @@ from alongside.plan.steps import (
 )
 
 
-def describe(step: Step) -> str:  # noqa: PLR0911 - a table, a line a step
+def describe(step: Step) -> str:  # noqa: PLR0911, PLR0912 - a table
     """One step as one line."""
     match step:
         case Allocate(instance):
@@ -47,10 +51,24 @@ def describe(step: Step) -> str:  # noqa: PLR0911 - a table, a line a step
                 )
                 for route in routes
             )
+        case RecordAssignments(ports, assignments, _):
+            if not assignments:
+                return "take back " + ", ".join(map(str, ports))
+            return "; ".join(f"assign {one.port} to {one.target}" for one in assignments)
         case Switch():
             return "commit to the kernel, as one transaction"
         case CleanUdp():
             return "move the UDP flows"
+        case PrepareSingleton(release, instance):
+            return f"make {instance.name} of {release.reference}, without starting it"
+        case RecordSingleton(service, old, new, _, _):
+            if new is None:
+                return f"no version of {service} is to run"
+            return f"{service}@{new.version} is to run" + (
+                f" in place of {service}@{old.version}" if old and old != new else ""
+            )
+        case ReplaceSingleton(service):
+            return f"end and remove what runs of {service}, then start what is to"
         case Stop(instance):
             return f"stop {instance.name}"
         case Remove(_, instance, volumes):

@@ -6,14 +6,16 @@ from alongside.domain.errors import Conflict
 from alongside.domain.history import known_good
 from alongside.domain.version import Version
 from alongside.plan.activate import plan_activate
+from alongside.plan.beside import is_singleton
 from alongside.plan.observed import Observed
+from alongside.plan.singleton import plan_singleton
 from alongside.plan.steps import Plan
 
 
 def rollback_target(service: str, observed: Observed) -> Version:
     """Raises Conflict where there is nothing to go back to."""
-    routed = observed.routed(service)
-    current = routed[0] if routed else None
+    routed, one = observed.routed(service), observed.current(service)
+    current = one.version if one else routed[0] if routed else None
     released = {release.version for release in observed.releases if release.service == service}
     versions = [version for version in observed.trail if version in released]
     target = known_good(versions, current, observed.bad)
@@ -32,5 +34,7 @@ def rollback_target(service: str, observed: Observed) -> Version:
 
 
 def plan_rollback(service: str, target: Version, observed: Observed) -> Plan:
+    if is_singleton(observed.release(service, target)):
+        return plan_singleton(service, target, observed, take=True, verb="rollback")
     # The ports were the service's own a moment ago: nobody else can have come between.
     return plan_activate(service, target, observed, take=True, verb="rollback")

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from alongside.domain.assignment import Assignment
 from alongside.domain.instance import Instance
+from alongside.domain.port import Port
 from alongside.domain.release import Release
 from alongside.domain.route import Route
 
@@ -58,6 +60,17 @@ class RecordRoutes:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordAssignments:
+    """Write the intent down for ports of what is no service: from here on a crash ends in the
+    new state."""
+
+    name: ClassVar[str] = "record-assignments"
+    ports: tuple[Port, ...]
+    assignments: tuple[Assignment, ...]
+    seen: tuple[Assignment, ...]  # what the ports were assigned to when the plan was made
+
+
+@dataclass(frozen=True, slots=True)
 class Switch:
     """One kernel transaction: the ports reach what the routes say."""
 
@@ -66,9 +79,40 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class CleanUdp:
-    """Delete the UDP flows' entries that no route explains, so that they move."""
+    """Delete the UDP flows' entries that no route explains, so that they move. `gone`: ports
+    that have no route any more, whose flows would go on to what is not an instance."""
 
     name: ClassVar[str] = "clean-udp"
+    gone: tuple[Port, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareSingleton:
+    """Call the one that runs by its version, and make the new container, which does not run."""
+
+    name: ClassVar[str] = "prepare-singleton"
+    release: Release
+    instance: Instance
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSingleton:
+    """Write the intent down: which version is to be the one that runs, and its routes."""
+
+    name: ClassVar[str] = "record-singleton"
+    service: str
+    old: Instance | None
+    new: Instance | None
+    routes: tuple[Route, ...]
+    seen: tuple[Route, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceSingleton:
+    """End and remove what runs and is not the one that is to; then start that."""
+
+    name: ClassVar[str] = "replace-singleton"
+    service: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +145,12 @@ Step = (
     | Start
     | AwaitReady
     | RecordRoutes
+    | RecordAssignments
     | Switch
     | CleanUdp
+    | PrepareSingleton
+    | RecordSingleton
+    | ReplaceSingleton
     | Stop
     | Remove
     | Forget
@@ -122,9 +170,23 @@ class Plan:
     notes: Sequence[str] = ()  # what a person should know about it
 
     @property
+    def singleton(self) -> bool:
+        return any(isinstance(step, RecordSingleton) for step in self.steps)
+
+    @property
+    def settled_at(self) -> int:
+        """The position of the step after which a failure takes nothing back: the new state
+        stands, and what is left to do is tidying."""
+        kinds: tuple[type, ...] = (Switch,)
+        if self.singleton:
+            kinds = (AwaitReady,) if self.after else (ReplaceSingleton,)
+        last = [n for n, step in enumerate(self.steps, 1) if isinstance(step, kinds)]
+        return last[0] if last else 0
+
+    @property
     def routes(self) -> tuple[Route, ...] | None:
         """The routes that the service will have, None where the plan leaves them alone."""
         for step in self.steps:
-            if isinstance(step, RecordRoutes):
+            if isinstance(step, RecordRoutes | RecordSingleton):
                 return step.routes
         return None

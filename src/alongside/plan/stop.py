@@ -55,6 +55,13 @@ def plan_rm(
 
 def _refuse_routed(service: str, version: Version, observed: Observed) -> None:
     observed.release(service, version)
+    one = observed.current(service)
+    if one is not None and one.version == version:
+        raise Conflict(
+            f"{service}@{version} is the one version of a singleton that is to run.",
+            hint=f"Run another in its place (alongside activate {service}@VERSION), or none "
+            f"(alongside deactivate {service}).",
+        )
     if version in observed.routed(service):
         ports = " and ".join(str(route.port) for route in observed.routes_of(service))
         raise Conflict(

@@ -8,12 +8,14 @@ from alongside.domain.release import Release
 from alongside.domain.service import Sharing
 from alongside.domain.version import Version
 from alongside.plan.addresses import allocate
+from alongside.plan.beside import refuse_beside
 from alongside.plan.observed import Observed
 from alongside.plan.steps import Allocate, AwaitReady, Plan, Start, StartShared, Step
 
 
 def plan_up(service: str, version: Version, observed: Observed) -> Plan:
     release = observed.release(service, version)
+    refuse_beside(release, observed)
     _, steps = running(release, observed)
     return Plan("up", service, before="", after=str(version), steps=steps)
 

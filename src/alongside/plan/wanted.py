@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from alongside.domain.assignment import Assignment
 from alongside.domain.instance import Instance
+from alongside.domain.port import Protocol
 from alongside.domain.release import Release
 from alongside.domain.route import Route
 from alongside.domain.version import Version
-from alongside.router.protocol import Choice, RoutedPort, Ruleset, Target
+from alongside.router.protocol import (
+    AddressTarget,
+    Choice,
+    HostTarget,
+    InstanceTarget,
+    RoutedPort,
+    Ruleset,
+    Target,
+)
 
 
 def wanted_ruleset(
@@ -16,6 +26,7 @@ def wanted_ruleset(
     instances: Sequence[Instance],
     releases: Iterable[Release],
     container_bridges: frozenset[str],
+    assigned: Iterable[Assignment] = (),
 ) -> Ruleset:
     """A version without an instance gets no traffic; a port left with none rejects."""
     specs = {(release.service, release.version): release for release in releases}
@@ -25,13 +36,37 @@ def wanted_ruleset(
         if instance.ordinal == 1
     }
     return Ruleset(
-        ports=tuple(_routed(route, by_version, specs) for route in routes),
-        subnets=tuple(instance.subnet for instance in instances),
+        ports=(
+            *(_routed(route, by_version, specs) for route in routes),
+            *map(_assigned, assigned),
+        ),
+        subnets=tuple(one.subnet for one in instances if not _on_host(one, specs)),
         container_bridges=container_bridges,
         local_ports=frozenset(
             local.number for instance in instances for local in instance.local_ports
         ),
+        host_ports=frozenset(
+            (protocol, local.number)
+            for instance in instances
+            if _on_host(instance, specs)
+            for local in instance.local_ports
+            for protocol in Protocol  # it may listen on both, whatever it publishes
+        ),
     )
+
+
+def _on_host(instance: Instance, releases: Mapping[tuple[str, Version], Release]) -> bool:
+    release = releases.get((instance.service, instance.version))
+    return release is not None and release.spec.host_network
+
+
+def _assigned(one: Assignment) -> RoutedPort:
+    target: Target
+    if one.address is None:
+        target = HostTarget(f"host:{one.number}", one.number)
+    else:
+        target = AddressTarget(one.target, one.address, one.number, one.on_host)
+    return RoutedPort(one.port, (Choice(target, 1),))
 
 
 def _routed(
@@ -52,12 +87,15 @@ def _routed(
 def _target(route: Route, instance: Instance, release: Release) -> Target | None:
     for publish in release.spec.ports:
         if publish.port == route.port:
-            return Target(
+            local_port = instance.local_port(route.port.protocol, publish.target) or 0
+            if release.spec.host_network:
+                return HostTarget(release.reference, local_port)
+            return InstanceTarget(
                 name=release.reference,
                 subnet=instance.subnet,
                 ipv4=instance.subnet.address4,
                 ipv6=instance.subnet.address6,
                 port=publish.target,
-                local_port=instance.local_port(route.port.protocol, publish.target) or 0,
+                local_port=local_port,
             )
     return None

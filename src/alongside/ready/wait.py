@@ -6,10 +6,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 
 from alongside.domain.errors import AlongsideError, NotReady, Unavailable
 from alongside.domain.instance import Instance
-from alongside.domain.service import Ready, ReadyKind
+from alongside.domain.port import Protocol
+from alongside.domain.service import Ready, ReadyKind, Service
 from alongside.engine.protocol import Container, Engine, Event
 from alongside.ready.probes import PROBES
 
@@ -18,15 +20,25 @@ SETTLED = 1.0  # seconds that an instance with nothing to ask must have run
 LOOP = 3  # restarts while it is waited for, after which it is not waited for any longer
 
 
-async def wait_ready(ready: Ready, instance: Instance, engine: Engine) -> None:
-    """Ask, from the host at the container's own IPv4 address, until the answer is yes.
+def asked_at(spec: Service, instance: Instance) -> tuple[Ready, str]:
+    """What is asked of an instance and at which address: the container's own IPv4 address, or in
+    the host's network the number that it was given."""
+    ready = spec.ready
+    if not spec.host_network:
+        return ready, str(instance.subnet.address4)
+    protocol = Protocol(ready.protocol if ready.kind is ReadyKind.DNS else "tcp")
+    return replace(ready, port=instance.local_port(protocol, ready.port) or 0), "127.0.0.1"
+
+
+async def wait_ready(ready: Ready, address: str, instance: Instance, engine: Engine) -> None:
+    """Ask, from the host at `address`, until the answer is yes.
 
     Raises NotReady with the last answer in its own words and the last log lines: when
     `ready.timeout` seconds are over, or at once when the container ends, is gone, or is
     restarted again and again. Raises Unavailable where the engine goes away.
     """
     async with aclosing(engine.events()) as events:
-        wait = _Wait(ready, instance, engine, await engine.container(instance.name))
+        wait = _Wait(ready, address, instance, engine, await engine.container(instance.name))
         watching = asyncio.create_task(wait.watch(events))
         asking = asyncio.create_task(wait.ask())
         try:
@@ -48,9 +60,15 @@ class _Wait:
     """`container`: as it was when the events began."""
 
     def __init__(
-        self, ready: Ready, instance: Instance, engine: Engine, container: Container | None
+        self,
+        ready: Ready,
+        address: str,
+        instance: Instance,
+        engine: Engine,
+        container: Container | None,
     ) -> None:
         self._ready = ready
+        self._address = address
         self._instance = instance
         self._engine = engine
         self._container = container
@@ -100,7 +118,7 @@ class _Wait:
         if self._ready.kind is ReadyKind.RUNNING:
             age = time.time() - container.started.timestamp()
             return "" if age >= SETTLED else f"it has run for {age:.1f} s only"
-        return await PROBES[self._ready.kind](str(self._instance.subnet.address4), self._ready)
+        return await PROBES[self._ready.kind](self._address, self._ready)
 
     async def failure(self, why: str) -> NotReady:
         try:

@@ -6,12 +6,18 @@ table of connections is not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 from alongside.domain.port import Protocol
-from alongside.router.protocol import Ruleset
+from alongside.router.protocol import (
+    AddressTarget,
+    HostTarget,
+    InstanceTarget,
+    Ruleset,
+    Target,
+)
 
 LOOPBACK = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 
@@ -59,23 +65,15 @@ class UdpRoutes:
         for routed in ruleset.ports:
             if routed.port.protocol is not Protocol.UDP:
                 continue
-            ends = frozenset(
-                end
-                for choice in routed.choices
-                for target in [choice.target]
-                for end in (
-                    (target.ipv4.packed, target.port),
-                    (target.ipv6.packed, target.port),
-                    (target.subnet.gateway4.packed, target.local_port),
-                    (target.subnet.proxy6.packed, target.local_port),
-                    *((one.packed, target.local_port) for one in LOOPBACK),
-                )
-            )
+            ends = frozenset(end for one in routed.choices for end in self._far_ends(one.target))
             if routed.port.address is None:
                 self._any[routed.port.number] = ends
             else:
                 self._bound[routed.port.address.packed, routed.port.number] = ends
         self._local_ports = ruleset.local_ports
+        self._host_ports = {
+            number for protocol, number in ruleset.host_ports if protocol is Protocol.UDP
+        }
         self._proxies = {one.packed for one in LOOPBACK}
         self._proxies |= {subnet.proxy6.packed for subnet in ruleset.subnets}
         # By netmask, so that 1,000 subnets of one size are one look-up.
@@ -84,6 +82,19 @@ class UdpRoutes:
             for network in (subnet.ipv4, subnet.ipv6):
                 size = (network.max_prefixlen // 8, int(network.netmask))
                 self._subnets.setdefault(size, set()).add(int(network.network_address))
+
+    def _far_ends(self, target: Target) -> Iterator[_End]:
+        match target:
+            case InstanceTarget(subnet=subnet, local_port=local_port):
+                yield target.ipv4.packed, target.port
+                yield target.ipv6.packed, target.port
+                yield subnet.gateway4.packed, local_port
+                yield subnet.proxy6.packed, local_port
+                yield from ((one.packed, local_port) for one in LOOPBACK)
+            case HostTarget(port=port):
+                yield from ((address, port) for address in self._host)
+            case AddressTarget(address=address, port=port):
+                yield address.packed, port
 
     def is_stale(self, flow: Flow) -> bool:
         if flow.destination in self._host:
@@ -113,7 +124,8 @@ class UdpRoutes:
             return False
         if self._is_instance(flow.reply_source):
             return True
-        return flow.reply_source in self._proxies and flow.reply_source_port in self._local_ports
+        here = self._host if flow.reply_source_port in self._host_ports else self._proxies
+        return flow.reply_source in here and flow.reply_source_port in self._local_ports
 
     def _is_instance(self, address: bytes) -> bool:
         number = int.from_bytes(address, "big")

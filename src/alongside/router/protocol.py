@@ -7,12 +7,12 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol as Seam
 
 from alongside.domain.instance import Subnet
-from alongside.domain.port import Port
+from alongside.domain.port import Port, Protocol
 from alongside.domain.route import Assign
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class InstanceTarget:
     """One instance as the far end of a route.
 
     Packets from outside and from the host go to `ipv4`/`ipv6` and `port`, the container's own;
@@ -26,6 +26,33 @@ class Target:
     ipv6: IPv6Address
     port: int
     local_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostTarget:
+    """What listens on the host itself, on all its addresses: an instance in the host's network,
+    or a program that is no container."""
+
+    name: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddressTarget:
+    """What listens on an address somewhere on the host, in a network that is not ours.
+
+    The other family's packets are rejected. So are packets from loopback where the address is
+    not the host's own (`on_host`): to leave loopback they would need route_localnet
+    (CVE-2020-8558).
+    """
+
+    name: str
+    address: IPv4Address | IPv6Address
+    port: int
+    on_host: bool = False
+
+
+Target = InstanceTarget | HostTarget | AddressTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +78,9 @@ class Ruleset:
     subnets: tuple[Subnet, ...] = ()  # of every instance that exists, routed or not: the guard
     container_bridges: frozenset[str] = frozenset()  # every bridge of the engine, ours or not
     local_ports: frozenset[int] = frozenset()  # of every instance that exists, routed or not
+    # Those of them that a program of the host's own network listens on, whose engine does not
+    # keep them on loopback.
+    host_ports: frozenset[tuple[Protocol, int]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

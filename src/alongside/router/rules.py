@@ -85,11 +85,29 @@ class ToHost:
 
 
 @dataclass(frozen=True, slots=True)
+class ToPorts:
+    """To a protocol and port of a named set."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"meta l4proto . th dport @{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class IsNew:
     """The first packet of a connection, or of a UDP flow that conntrack does not know."""
 
     def __str__(self) -> str:
         return "ct state new"
+
+
+@dataclass(frozen=True, slots=True)
+class IsKnown:
+    """A later packet of a connection or flow, or an ICMP message about one."""
+
+    def __str__(self) -> str:
+        return "ct state established,related"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +148,18 @@ class ClientHash:
 
 
 Match = (
-    FromSet | NotFrom | OfFamily | OfProtocol | To | ToHost | IsNew | SourceIn | Draw | ClientHash
+    FromSet
+    | NotFrom
+    | OfFamily
+    | OfProtocol
+    | To
+    | ToHost
+    | ToPorts
+    | IsNew
+    | IsKnown
+    | SourceIn
+    | Draw
+    | ClientHash
 )
 
 

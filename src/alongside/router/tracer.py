@@ -21,6 +21,7 @@ from alongside.router.rules import (
     FromSet,
     Goto,
     IPAddress,
+    IsKnown,
     IsNew,
     Lookup,
     Match,
@@ -33,6 +34,7 @@ from alongside.router.rules import (
     SourceIn,
     To,
     ToHost,
+    ToPorts,
 )
 from alongside.router.table import Chain, Table
 
@@ -209,8 +211,13 @@ class _Walk:
                 return same and (packet.destination in ip_network(destination)) is not negated
             case ToHost():
                 return self._is_local(packet.destination)
+            case ToPorts(name):
+                key = f"{packet.protocol} . {packet.port}"
+                return key in self._table.collections[name].elements
             case IsNew():
                 return packet.new
+            case IsKnown():
+                return not packet.new
             case SourceIn(family, name):
                 key = f"{packet.source} . {packet.source_port}"
                 udp = packet.protocol is Protocol.UDP and packet.source.version == family

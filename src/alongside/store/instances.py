@@ -46,6 +46,13 @@ class Instances:
                 (wanted, *_key(instance)),
             )
 
+    def singletons(self) -> dict[str, Version]:
+        """Of each singleton the version that is to run."""
+        rows = self._database.connection.execute(
+            "SELECT service, version FROM instances WHERE singleton = 1 AND wanted = 'running'"
+        )
+        return {row["service"]: Version(row["version"]) for row in rows}
+
     def add(self, instance: Instance) -> None:
         """Keep what was given out; the same instance again changes nothing.
 
@@ -64,12 +71,15 @@ class Instances:
     def _insert(self, instance: Instance) -> None:
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT INTO instances VALUES (?, ?, ?, ?, ?, ?, 'running')",
+                "INSERT INTO instances VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *_key(instance),
                     instance.subnet.bridge,
                     str(instance.subnet.ipv4),
                     str(instance.subnet.ipv6),
+                    # Of a singleton one is to run, and which is said when the other one ends.
+                    "stopped" if instance.singleton else "running",
+                    int(instance.singleton),
                 ),
             )
             connection.executemany(
@@ -97,6 +107,7 @@ class Instances:
             service=row["service"],
             version=Version(row["version"]),
             ordinal=row["ordinal"],
+            singleton=bool(row["singleton"]),
             subnet=Subnet(row["bridge"], IPv4Network(row["ipv4"]), IPv6Network(row["ipv6"])),
             local_ports=tuple(
                 LocalPort(Protocol(port["protocol"]), port["target"], port["number"])

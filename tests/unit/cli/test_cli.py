@@ -29,6 +29,7 @@ STATUS = {
                     "health": "",
                     "routed": True,
                     "bad": False,
+                    "current": False,
                     "local_ports": [{"protocol": "udp", "target": 53, "number": 20001}],
                 },
                 {
@@ -37,6 +38,7 @@ STATUS = {
                     "health": "",
                     "routed": False,
                     "bad": False,
+                    "current": False,
                     "local_ports": [],
                 },
             ],

@@ -199,19 +199,26 @@ volumes: {{data: {{{OWN}}}}}""",
         "a and db both publish 80/tcp",
         "",
     ),
-    "singleton": (
-        "services: {a: {build: ., x-alongside: {workload: singleton}}}",
-        "workload of service a is singleton, which this version of alongside does not run yet",
-        "Leave it out",
-    ),
     "replicated": (
         "services: {a: {build: ., x-alongside: {workload: replicated}}}",
-        "does not run yet",
-        "",
+        "workload of service a is replicated, which this version of alongside does not run yet",
+        "singleton",
     ),
     "a network mode": (
-        "services: {a: {build: ., network_mode: host}}",
-        "network_mode of service a is host",
+        "services: {a: {build: ., network_mode: none}}",
+        "network_mode of service a is none",
+        "say host",
+    ),
+    "an own dependency in the host's network": (
+        "services: {a: {build: ., network_mode: host, depends_on: [b]}, "
+        "b: {image: b, x-alongside: {shared: false}}}",
+        "a is in the host's network, where it cannot reach b by its name",
+        "shared: true",
+    ),
+    "a readiness port in the host's network that is not given out": (
+        "services: {a: {build: ., network_mode: host, ports: ['80'], "
+        "x-alongside: {ready: {tcp: 81}}}}",
+        "asks 81/tcp, which is not in its ports",
         "",
     ),
     "replicas": (

@@ -19,6 +19,7 @@ INSPECTED: dict[str, Any] = {
         "ExitCode": 0,
         "Pid": 812,
         "StartedAt": "2026-11-23T13:01:03.174280967Z",
+        "FinishedAt": "0001-01-01T00:00:00Z",
         "Health": {
             "Status": "unhealthy",
             "Log": [{"Output": "first"}, {"Output": "connection refused\n"}],
@@ -53,6 +54,7 @@ def test_a_container_that_never_started() -> None:
         "ExitCode": 0,
         "Pid": 0,
         "StartedAt": "0001-01-01T00:00:00Z",
+        "FinishedAt": "0001-01-01T00:00:00Z",
         "Health": {"Status": "none", "Log": None},
     }
 

@@ -51,7 +51,7 @@ async def serve() -> AsyncIterator[Ready]:
 async def failure(engine: FakeEngine, ready: Ready) -> NotReady:
     async with asyncio.timeout(5):
         with pytest.raises(NotReady) as caught:
-            await wait_ready(ready, INSTANCE, engine)
+            await wait_ready(ready, HOST, INSTANCE, engine)
     return caught.value
 
 
@@ -59,7 +59,7 @@ async def test_an_answer_is_enough(engine: FakeEngine) -> None:
     await start(engine)
 
     async with serve() as ready:
-        await wait_ready(ready, INSTANCE, engine)
+        await wait_ready(ready, HOST, INSTANCE, engine)
 
 
 async def test_the_last_answer_is_said_when_time_is_over(engine: FakeEngine) -> None:
@@ -120,7 +120,7 @@ async def test_one_that_is_gone(engine: FakeEngine) -> None:
 
 async def test_health_is_heard_from_the_engine(engine: FakeEngine) -> None:
     await start(engine, health=True, script=Script(health="starting"))
-    waiting = asyncio.create_task(wait_ready(HEALTH, INSTANCE, engine))
+    waiting = asyncio.create_task(wait_ready(HEALTH, HOST, INSTANCE, engine))
     await asyncio.sleep(0.1)
     engine.set_health(NAME, "unhealthy", "connection refused")
     await asyncio.sleep(0.1)
@@ -166,14 +166,15 @@ async def test_nothing_to_ask_means_running_for_a_while(
     await start(engine)
     began = time.monotonic()
 
-    await wait_ready(Ready(ReadyKind.RUNNING, timeout=5, interval=0.05), INSTANCE, engine)
+    ready = Ready(ReadyKind.RUNNING, timeout=5, interval=0.05)
+    await wait_ready(ready, HOST, INSTANCE, engine)
 
     assert 0.25 < time.monotonic() - began < 1
 
 
 async def test_the_engine_may_go_away(engine: FakeEngine) -> None:
     await start(engine, health=True, script=Script(health="starting"))
-    waiting = asyncio.create_task(wait_ready(HEALTH, INSTANCE, engine))
+    waiting = asyncio.create_task(wait_ready(HEALTH, HOST, INSTANCE, engine))
     await asyncio.sleep(0.1)
 
     engine.answers = False
@@ -186,7 +187,7 @@ async def test_the_engine_may_go_away(engine: FakeEngine) -> None:
 
 async def test_cancelled_it_leaves_no_task_behind(engine: FakeEngine) -> None:
     await start(engine, health=True, script=Script(health="starting"))
-    waiting = asyncio.create_task(wait_ready(HEALTH, INSTANCE, engine))
+    waiting = asyncio.create_task(wait_ready(HEALTH, HOST, INSTANCE, engine))
     await asyncio.sleep(0.1)
 
     waiting.cancel()

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from alongside.domain.instance import Subnet
 from alongside.domain.port import Port, Protocol, parse_port
 from alongside.domain.route import Assign
-from alongside.router.protocol import Choice, RoutedPort, Ruleset, Target
+from alongside.router.protocol import (
+    AddressTarget,
+    Choice,
+    HostTarget,
+    InstanceTarget,
+    RoutedPort,
+    Ruleset,
+)
 
 HOST = frozenset(
     map(ip_address, ("198.51.100.1", "192.0.2.7", "2001:db8::1", "10.213.0.1", "10.213.0.17"))
@@ -24,9 +31,9 @@ def subnet(number: int) -> Subnet:
     )
 
 
-def target(number: int, port: int = 53, service: str = "dns") -> Target:
+def target(number: int, port: int = 53, service: str = "dns") -> InstanceTarget:
     own = subnet(number)
-    return Target(
+    return InstanceTarget(
         f"{service}@1.{number}.0", own, own.address4, own.address6, port, 20000 + number * 100
     )
 
@@ -48,6 +55,10 @@ def ruleset(*ports: RoutedPort, instances: int = 3) -> Ruleset:
     )
 
 
+def assigned(port: str, target: HostTarget | AddressTarget) -> RoutedPort:
+    return RoutedPort(parse_port(port), (Choice(target, 1),))
+
+
 EXAMPLES = {
     "nothing": Ruleset(),
     "any-address": ruleset(routed("53/udp", (0, 1)), routed("53/tcp", (0, 1)), instances=1),
@@ -64,6 +75,18 @@ EXAMPLES = {
         routed("80/tcp"), routed("192.0.2.7:80/tcp", (0, 1)), routed("53/udp"), instances=1
     ),
     "two-services": ruleset(routed("53/udp", (0, 1)), routed("443/tcp", (1, 1), to=8443)),
+    "host-network": Ruleset(
+        (assigned("53/udp", HostTarget("dns@1.0.0", 20000)),),
+        local_ports=frozenset({20000}),
+        host_ports=frozenset({(Protocol.UDP, 20000), (Protocol.TCP, 20000)}),
+    ),
+    "assigned": Ruleset(
+        (
+            assigned("80/tcp", HostTarget("host:50080", 50080)),
+            assigned("53/udp", AddressTarget("10.0.3.2:5353", ip_address("10.0.3.2"), 5353)),
+            assigned("81/tcp", AddressTarget("192.0.2.7:81", ip_address("192.0.2.7"), 8081, True)),
+        )
+    ),
     "loopback-only": ruleset(routed("127.0.0.1:5432/tcp", (0, 1), to=5432), instances=1),
 }
 
@@ -79,6 +102,12 @@ ports = st.builds(
 def routed_ports(draw: st.DrawFn, port: Port) -> RoutedPort:
     numbers = draw(st.lists(st.integers(0, 3), unique=True, max_size=4))
     to = draw(st.sampled_from([53, 80, 8080]))
+    if not numbers and draw(st.booleans()):
+        address = draw(st.sampled_from(["192.0.2.7", "203.0.113.9", "2001:db8::9"]))
+        other = AddressTarget("other", ip_address(address), to, address == "192.0.2.7")
+        return RoutedPort(
+            port, (Choice(draw(st.sampled_from([HostTarget("host", to), other])), 1),)
+        )
     return RoutedPort(
         port,
         tuple(Choice(target(number, to), draw(st.integers(1, 100))) for number in numbers),

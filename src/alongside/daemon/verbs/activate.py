@@ -17,8 +17,11 @@ from alongside.daemon.verbs.change import (
 from alongside.domain.errors import NotFound
 from alongside.domain.nearest import nearest
 from alongside.domain.reference import parse_reference
+from alongside.domain.release import Release
 from alongside.plan.activate import plan_activate, plan_deactivate
+from alongside.plan.beside import is_singleton
 from alongside.plan.rollback import plan_rollback, rollback_target
+from alongside.plan.singleton import plan_end_singleton, plan_singleton
 from alongside.plan.steps import Plan
 
 
@@ -28,9 +31,10 @@ async def activate(
     service, version = one_version(context, reference)
     releases = releases_of(context, service, version)
     ports = [publish.port for release in releases for publish in release.spec.ports]
-    async with context.locks[f"{service}@{version}"]:
+    async with context.locks[_lock(service, releases)]:
         observed = await context.observe(service, releases, ports=ports)
-        plan = plan_activate(service, version, observed, take=take)
+        planned = plan_singleton if is_singleton(releases[0]) else plan_activate
+        plan = planned(service, version, observed, take=take)
         return await carry_out(context, plan, asked, emit, lambda: _now_reach(plan))
 
 
@@ -38,14 +42,21 @@ async def deactivate(context: Context, reference: str, asked: Asked, emit: Emit)
     service, version = _known_service(context, reference), None
     if parse_reference(reference).selector or service is None:
         service, version = one_version(context, reference)
-    observed = await context.observe(service)
-    plan = plan_deactivate(service, version, observed)
-    had = [route.port for route in observed.routes_of(service)]
+    async with context.locks[service]:
+        observed = await context.observe(service)
+        current = observed.current(service)
+        if current is not None and version in (None, current.version):
+            plan = plan_end_singleton(service, observed)
+        else:
+            plan = plan_deactivate(service, version, observed)
+        had = [route.port for route in observed.routes_of(service)]
 
-    def summary() -> Sequence[str]:
-        return [f"{ports_text(had)} reach no version of {service} now (before: {plan.before})."]
+        def summary() -> Sequence[str]:
+            if plan.singleton:
+                return [f"No version of {service} runs now (before: {plan.before})."]
+            return [f"{ports_text(had)} reach no version of {service} now (before: {plan.before})."]
 
-    return await carry_out(context, plan, asked, emit, summary)
+        return await carry_out(context, plan, asked, emit, summary)
 
 
 async def rollback(context: Context, reference: str, asked: Asked, emit: Emit) -> Result:
@@ -56,10 +67,16 @@ async def rollback(context: Context, reference: str, asked: Asked, emit: Emit) -
             hint=nearest(reference, list(context.known())),
         )
     target = rollback_target(service, await context.observe(service))
-    async with context.locks[f"{service}@{target}"]:
-        observed = await context.observe(service, releases_of(context, service, target))
+    releases = releases_of(context, service, target)
+    async with context.locks[_lock(service, releases)]:
+        observed = await context.observe(service, releases)
         plan = plan_rollback(service, target, observed)
         return await carry_out(context, plan, asked, emit, lambda: _now_reach(plan))
+
+
+def _lock(service: str, releases: Sequence[Release]) -> str:
+    """A version's; a singleton has one for all of them."""
+    return service if is_singleton(releases[0]) else releases[0].reference
 
 
 def _known_service(context: Context, reference: str) -> str | None:
@@ -67,6 +84,9 @@ def _known_service(context: Context, reference: str) -> str | None:
 
 
 def _now_reach(plan: Plan) -> Sequence[str]:
+    if plan.singleton:
+        before = f" (before: {plan.before})" if plan.before else ""
+        return [f"{plan.service}@{plan.after} runs as {plan.service}-current{before}."]
     ports = [route.port for route in plan.routes or ()]
     verb = "now reach" if len(ports) > 1 else "now reaches"
     before = f" (before: {plan.before})" if plan.before else ""

@@ -19,7 +19,7 @@ from alongside.domain.history import Outcome
 from alongside.domain.nearest import nearest
 from alongside.domain.reference import containers
 from alongside.domain.release import Release
-from alongside.domain.service import Service
+from alongside.domain.service import Service, Workload
 from alongside.domain.tags import claims
 from alongside.domain.version import Version
 from alongside.engine.protocol import Project
@@ -176,6 +176,12 @@ async def _claiming(
 
 def _check_name(context: Context, service: Service, version: Version) -> None:
     """`web@api-1.0` and `web-api@1.0` would both be the container `web-api-1.0`."""
+    if service.workload is Workload.SINGLETON and str(version) == "current":
+        raise InvalidInput(
+            f"{service.name} is a singleton, whose container is always {service.name}-current, so "
+            "no version of it can have that name.",
+            hint="Tag it with another version.",
+        )
     name = f"{service.name}-{version}"
     others = [one for one in containers(name, context.known()) if one != (service.name, version)]
     if others:

@@ -16,7 +16,7 @@ from alongside.domain.reference import parse_reference, resolve
 from alongside.domain.release import Release
 from alongside.domain.version import Version
 from alongside.plan.render import lines
-from alongside.plan.steps import Allocate, Plan, Remove
+from alongside.plan.steps import Allocate, Plan, RecordAssignments, Remove
 from alongside.plan.wanted import wanted_ruleset
 
 Result = dict[str, Any]
@@ -59,8 +59,12 @@ async def carry_out(
         result["nft"] = await _nft(context, plan)
         result["summary"] = ["Nothing was changed; this is what would be done."]
         return result
-    await Executor(context).run(plan, asked.actor, asked.message, emit)
+    executor = Executor(context)
+    await executor.run(plan, asked.actor, asked.message, emit)
     result["summary"] = [*(summary() if plan.steps else [plan.reason]), *plan.notes]
+    if executor.gap is not None:
+        result["gap"] = round(executor.gap, 3)
+        result["summary"].append(f"None of {plan.service} ran for {executor.gap:.2f} s.")
     return result
 
 
@@ -76,11 +80,17 @@ async def _nft(context: Context, plan: Plan) -> str:
     if plan.routes is not None:
         routes = [route for route in routes if route.service != plan.service]
         routes += plan.routes
+    assignments = context.assignments.all()
+    for step in plan.steps:
+        if isinstance(step, RecordAssignments):
+            assignments = [one for one in assignments if one.port not in step.ports]
+            assignments += step.assignments
     wanted = wanted_ruleset(
         routes,
         list(instances.values()),
         context.releases.all(),
         context.all_bridges(instances.values()),
+        assignments,
     )
     return (await context.router.plan(wanted)).text
 

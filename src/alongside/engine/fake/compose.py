@@ -71,20 +71,26 @@ class FakeCompose:
         self.engine.tag(raw.get("image") or f"{project.name}-{service}", content, labels)
 
     async def up(self, project: Project, services: Sequence[str]) -> None:
+        await self._bring(project, services, "start")
+
+    async def create(self, project: Project, services: Sequence[str]) -> None:
+        await self._bring(project, services, "make")
+
+    async def _bring(self, project: Project, services: Sequence[str], what: str) -> None:
         model = load(project.name, project.files, project.environment)
         for service in services:
             if service not in model["services"]:
                 raise StepFailed(
-                    f"Compose could not start {' and '.join(services)}: no such service: {service}"
+                    f"Compose could not {what} {' and '.join(services)}: no such service: {service}"
                 )
         try:
             await self._networks(model)
             self.volumes |= {one["name"] for one in model.get("volumes", {}).values()}
             for service in _in_order(services, model["services"]):
-                await self._up(project, service, model)
+                await self._up(project, service, model, start=what == "start")
         except StepFailed as error:
             raise StepFailed(
-                f"Compose could not start {' and '.join(services)}: {error.message}",
+                f"Compose could not {what} {' and '.join(services)}: {error.message}",
                 log=[error.message],
             ) from error
 
@@ -99,7 +105,9 @@ class FakeCompose:
                 bridge = (one.get("driver_opts") or {}).get(_BRIDGE_NAME)
                 self.engine.add_network(one["name"], bridge or f"br-{one['name'][:12]}")
 
-    async def _up(self, project: Project, service: str, model: Mapping[str, Any]) -> None:
+    async def _up(
+        self, project: Project, service: str, model: Mapping[str, Any], *, start: bool
+    ) -> None:
         raw = model["services"][service]
         name = raw.get("container_name") or f"{project.name}-{service}-1"
         labels = {LABEL_PROJECT: project.name, LABEL_SERVICE: service}
@@ -117,7 +125,7 @@ class FakeCompose:
                 has_health=bool(raw.get("healthcheck")),
             )
         # Compose leaves a paused container as it is.
-        if there is None or there.state != "paused":
+        if start and (there is None or there.state != "paused"):
             await self.engine.start(name)
 
     async def down(self, project: Project, *, volumes: bool = False) -> None:

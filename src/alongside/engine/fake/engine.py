@@ -72,6 +72,35 @@ class FakeEngine:
         entry = self._containers.get(name)
         return entry.shown if entry else None
 
+    async def running(self) -> list[Container]:
+        self._check()
+        shown = [one.shown for one in self._containers.values()]
+        return [one for one in shown if one.state in ("running", "paused")]
+
+    async def rename(self, name: str, new: str) -> None:
+        self._check()
+        if name not in self._containers:
+            raise StepFailed(f"There is no container {name}, so it cannot be renamed.")
+        if new in self._containers:
+            raise StepFailed(
+                f"The engine did not rename the container {name}: Conflict. The container name "
+                f'"/{new}" is already in use by container "{self._containers[new].shown.id}". '
+                "You have to remove (or rename) that container to be able to reuse that name."
+            )
+        entry = self._containers.pop(name)
+        entry.shown = replace(entry.shown, name=new)
+        self._containers[new] = entry
+        self._emit("container", "rename", new)
+
+    async def tag_image(self, image_id: str, reference: str) -> None:
+        self._check()
+        image = self._images.get(image_id)
+        if image is None:
+            raise StepFailed(
+                f"The engine did not name the image {reference}: No such image: {image_id}"
+            )
+        self._give_name(image, reference)
+
     async def image(self, reference: str) -> Image | None:
         self._check()
         return self._image(reference)
@@ -177,17 +206,20 @@ class FakeEngine:
         """An image of that content under that name; whoever had the name loses it."""
         labels = dict(labels or {})
         digest = hashlib.sha256(repr((content, sorted(labels.items()))).encode()).hexdigest()
-        name = _tagged(reference)
-        for image in list(self._images.values()):
-            if name in image.tags:
-                rest = tuple(tag for tag in image.tags if tag != name)
-                self._images[image.id] = replace(image, tags=rest)
         there = self._images.get(f"sha256:{digest}")
-        tags = (*(there.tags if there else ()), name)
-        made = Image(f"sha256:{digest}", tags, labels, size=len(content))
-        self._images[made.id] = made
+        made = there or Image(f"sha256:{digest}", (), labels, size=len(content))
+        return self._give_name(made, reference)
+
+    def _give_name(self, image: Image, reference: str) -> Image:
+        name = _tagged(reference)
+        for other in list(self._images.values()):
+            if name in other.tags:
+                rest = tuple(tag for tag in other.tags if tag != name)
+                self._images[other.id] = replace(other, tags=rest)
+        there = self._images.get(image.id, image)
+        self._images[image.id] = named = replace(there, tags=(*there.tags, name))
         self._emit("image", "tag", name)
-        return made
+        return named
 
     def create(
         self,
@@ -225,6 +257,7 @@ class FakeEngine:
             pid=0,
             started=None,
             labels={**found.labels, **(labels or {})},  # as the engine does it
+            image=image,
             ipv4=ipv4 or {},
             ipv6=ipv6 or {},
         )
@@ -260,7 +293,13 @@ class FakeEngine:
         entry = self._containers[name]
         if entry.shown.state not in ("running", "paused"):
             raise AssertionError(f"{name} is {entry.shown.state}, so it cannot end.")
-        entry.shown = replace(entry.shown, state="exited", exit_code=exit_code, health="")
+        entry.shown = replace(
+            entry.shown,
+            state="exited",
+            exit_code=exit_code,
+            health="",
+            finished=datetime.now(UTC),
+        )
         self._emit("container", "die", name)
 
     def crash(self, name: str, exit_code: int) -> None:
