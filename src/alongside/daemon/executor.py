@@ -13,7 +13,7 @@ from alongside.daemon import faults
 from alongside.daemon.context import Context
 from alongside.daemon.operations import Emit
 from alongside.daemon.projects import instance_project, shared_project
-from alongside.daemon.singletons import converge, prepare, record_singleton
+from alongside.daemon.singletons import converge, prepare, record_singleton, tidy
 from alongside.domain.errors import AlongsideError, Conflict, NotReady, StepFailed
 from alongside.domain.history import Actor, Outcome
 from alongside.host.default_route import default_gateway
@@ -38,6 +38,7 @@ from alongside.plan.steps import (
     Step,
     Stop,
     Switch,
+    TidySingleton,
 )
 from alongside.ready import asked_at, wait_ready
 from alongside.router.protocol import RoutedPort
@@ -60,6 +61,7 @@ class Executor:
             CleanUdp: self._clean_udp,
             PrepareSingleton: self._prepare_singleton,
             ReplaceSingleton: self._replace_singleton,
+            TidySingleton: self._tidy_singleton,
             Stop: self._stop,
             Remove: self._remove,
             Forget: self._forget,
@@ -243,12 +245,16 @@ class Executor:
     async def _replace_singleton(self, step: ReplaceSingleton) -> None:
         self.gap = await converge(self._context, step.service)
 
+    async def _tidy_singleton(self, step: TidySingleton) -> None:
+        await tidy(self._context, step.service)
+
     async def _put_back(self, plan: Plan, error: BaseException) -> None:
         """The one that ran before runs again, and `error` says whether it does."""
         context, old = self._context, plan.before
         try:
             await context.commit()
             await converge(context, plan.service)
+            await tidy(context, plan.service)
         except AlongsideError as second:
             said = f"{plan.service}@{old} could not be started again: {second.message}"
             context.problems[f"start {plan.service}-current"] = said

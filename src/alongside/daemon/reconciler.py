@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from alongside.daemon import trees
 from alongside.daemon.context import Context
 from alongside.daemon.projects import instance_project
-from alongside.daemon.singletons import converge, finish
+from alongside.daemon.singletons import converge, finish, tidy
 from alongside.domain.errors import AlongsideError
 from alongside.domain.history import Entry, Outcome
 from alongside.domain.instance import Instance
@@ -128,7 +128,8 @@ class Reconciler:
     def _singletons(self) -> list[str]:
         """The services that are singletons now, or were by their last release."""
         newest = {release.service: release for release in self._context.releases.all()}
-        return [service for service, release in newest.items() if is_singleton(release)]
+        running = self._context.instances.singletons()
+        return [name for name, one in newest.items() if is_singleton(one) or name in running]
 
     async def _converge(self, service: str) -> None:
         """One instance runs, whatever a crash left; a replacement that it cut off is finished,
@@ -141,6 +142,7 @@ class Reconciler:
                 await finish(context, entry)
             try:
                 await converge(context, service)
+                await tidy(context, service)
                 context.problems.pop(about, None)
             except AlongsideError as error:
                 context.problems[about] = f"{service}-current is not as wanted: {error.message}"

@@ -101,6 +101,27 @@ async def _start(
     return await context.engine.container(instance.name)
 
 
+async def tidy(context: Context, service: str) -> None:
+    """Remove what is left of the versions that are not to run. What cannot be removed now is a
+    problem to show, and tried again when the engine is met the next time."""
+    wanted = context.instances.singletons().get(service)
+    about = f"tidy {service}"
+    context.problems.pop(about, None)
+    for instance in context.instances.all():
+        release = context.releases.get(instance.service, instance.version)
+        if instance.service != service or not instance.singleton or instance.version == wanted:
+            continue
+        try:
+            if release is not None:
+                project = await instance_project(context, release, instance, removing=True)
+                await context.compose.down(project)
+            context.instances.forget(instance)
+            await context.commit()
+        except AlongsideError as error:
+            left = f"{service}@{instance.version}"
+            context.problems[about] = f"What is left of {left} is still there: {error.message}"
+
+
 def record_singleton(context: Context, step: RecordSingleton, *, back: bool = False) -> None:
     """Which version is to run, and its routes; `back`: as it was before the step."""
     old, new = (step.new, step.old) if back else (step.old, step.new)

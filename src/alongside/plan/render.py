@@ -19,6 +19,7 @@ from alongside.plan.steps import (
     Step,
     Stop,
     Switch,
+    TidySingleton,
 )
 
 
@@ -69,6 +70,8 @@ def describe(step: Step) -> str:  # noqa: PLR0911, PLR0912 - a table
             )
         case ReplaceSingleton(service):
             return f"end and remove what runs of {service}, then start what is to"
+        case TidySingleton(service):
+            return f"remove what is left of other versions of {service}"
         case Stop(instance):
             return f"stop {instance.name}"
         case Remove(_, instance, volumes):

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from alongside.domain.errors import Conflict
-from alongside.domain.instance import Instance
 from alongside.domain.port import Port, Protocol
 from alongside.domain.release import Release
 from alongside.domain.route import Route
@@ -24,15 +23,14 @@ from alongside.plan.steps import (
     Allocate,
     AwaitReady,
     CleanUdp,
-    Forget,
     Plan,
     PrepareSingleton,
     RecordSingleton,
-    Remove,
     ReplaceSingleton,
     StartShared,
     Step,
     Switch,
+    TidySingleton,
 )
 
 
@@ -75,7 +73,7 @@ def plan_singleton(
         ReplaceSingleton(service),
         AwaitReady(release, new, undo=False),
         *_clean(routes, observed.routes_of(service)),
-        *_gone(old if old != new else None, observed),
+        TidySingleton(service),
     ]
     return replace(plan, steps=steps)
 
@@ -94,7 +92,7 @@ def plan_end_singleton(service: str, observed: Observed) -> Plan:
             *_switch((), seen),
             ReplaceSingleton(service),
             *_clean((), seen),
-            *_gone(old, observed),
+            TidySingleton(service),
         ],
     )
 
@@ -124,11 +122,3 @@ def _switch(routes: tuple[Route, ...], seen: tuple[Route, ...]) -> Iterable[Step
 def _clean(routes: tuple[Route, ...], seen: tuple[Route, ...]) -> Iterable[Step]:
     ports: list[Port] = [route.port for route in (*routes, *seen)]
     return [CleanUdp()] if any(port.protocol is Protocol.UDP for port in ports) else []
-
-
-def _gone(old: Instance | None, observed: Observed) -> Iterable[Step]:
-    """What is left of the old one: its network, and dependencies of its own."""
-    if old is None:
-        return []
-    release = observed.release(old.service, old.version)
-    return [Remove(release, old, volumes=False), Forget(old), Switch()]

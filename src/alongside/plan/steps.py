@@ -116,6 +116,15 @@ class ReplaceSingleton:
 
 
 @dataclass(frozen=True, slots=True)
+class TidySingleton:
+    """Remove what is left of the versions that are not to run: networks, addresses, their own
+    dependencies."""
+
+    name: ClassVar[str] = "tidy-singleton"
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     name: ClassVar[str] = "stop"
     instance: Instance
@@ -151,6 +160,7 @@ Step = (
     | PrepareSingleton
     | RecordSingleton
     | ReplaceSingleton
+    | TidySingleton
     | Stop
     | Remove
     | Forget
