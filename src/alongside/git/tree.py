@@ -35,6 +35,8 @@ def tree_archive(git_dir: Path, commit: str, time: int) -> Iterator[BinaryIO]:
         git(
             "-c",
             "core.bare=false",
+            "-c",
+            "checkout.workers=0",  # one a core, from 100 files on
             f"--work-tree={tree}",
             "checkout-index",
             "--all",
