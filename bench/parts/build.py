@@ -1,8 +1,9 @@
 """(e) `alongside build` against plain `docker compose build` of the same tree, on the same engine.
 
 Warm: every layer is cached, so that nothing is built at all, and what is left is what each of them
-does around it; cold: BuildKit's cache is emptied before each. The two take turns, and who goes first alternates. Both commands get a new
-tag each time, so both name a new image; nobody is spared a no-op.
+does around it; cold: BuildKit's cache is emptied before each. The two take turns, and who goes
+first alternates. Both commands get a new tag each time, so both name a new image; nobody is spared
+a no-op.
 """
 
 from __future__ import annotations

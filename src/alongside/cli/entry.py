@@ -31,10 +31,17 @@ VERBS = {
     "port": "Give a public port to anything that listens on this host.",
     "status": "Show services, versions, and who has the ports.",
     "history": "Show what was done, by whom, and why.",
+    "shell-init": "Print shell functions with the article's names.",
     "daemon": "Run the daemon.",
     "hook": "What the git hooks call.",
 }
 _HIDDEN = {"hook"}
+
+
+def load(verb: str) -> click.Command:
+    """The command of a verb, from its own module."""
+    command: click.Command = import_module(f"alongside.cli.{verb.replace('-', '_')}_").command
+    return command
 
 
 class _Lazy(click.Group):
@@ -44,8 +51,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        command: click.Command = import_module(f"alongside.cli.{cmd_name}_").command
-        return command
+        return load(cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):

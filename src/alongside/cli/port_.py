@@ -15,23 +15,30 @@ def command() -> None:
 
 
 @command.command("assign", epilog="Example: alongside port assign 192.0.2.7:53:5353/udp")
-@click.argument("assignment", metavar="[ADDRESS:]PUBLIC:[ADDRESS:]LISTENS[/PROTOCOL]")
+@click.argument(
+    "assignments", nargs=-1, required=True, metavar="[ADDRESS:]PUBLIC:[ADDRESS:]LISTENS[/PROTOCOL]…"
+)
 @click.option("--take", is_flag=True, help="Take a port that another program listens on.")
 @changing
 @click.pass_context
 def assign(
-    ctx: click.Context, assignment: str, take: bool, message: str, dry_run: bool, as_json: bool
+    ctx: click.Context,
+    assignments: tuple[str, ...],
+    take: bool,
+    message: str,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Send what comes for a public port to what listens on another.
 
-    A port that is assigned already is switched in one transaction, like a version's. Both sides
-    may be ranges of the same length.
+    A port that is assigned already is switched like a version's; several are switched in one
+    transaction. Both sides may be ranges of the same length.
     """
     change(
         ctx,
         "assign",
         as_json,
-        assignment=assignment,
+        assignments=assignments,
         take=take,
         message=message,
         dry_run=dry_run,
@@ -39,12 +46,14 @@ def assign(
 
 
 @command.command("unassign", epilog="Example: alongside port unassign 80/tcp")
-@click.argument("port", metavar="[ADDRESS:]PORT[/PROTOCOL]")
+@click.argument("ports", nargs=-1, required=True, metavar="[ADDRESS:]PORT[/PROTOCOL]…")
 @changing
 @click.pass_context
-def unassign(ctx: click.Context, port: str, message: str, dry_run: bool, as_json: bool) -> None:
-    """Take an assigned port back; that port and no other."""
-    change(ctx, "unassign", as_json, port=port, message=message, dry_run=dry_run)
+def unassign(
+    ctx: click.Context, ports: tuple[str, ...], message: str, dry_run: bool, as_json: bool
+) -> None:
+    """Take assigned ports back; those and no others."""
+    change(ctx, "unassign", as_json, ports=ports, message=message, dry_run=dry_run)
 
 
 @command.command("list", epilog="Example: alongside port list")

@@ -21,7 +21,8 @@ def command(ctx: click.Context, service: str | None, as_json: bool) -> None:
     rows = [
         (
             port["port"],
-            f"{port['service']}@{one['version']}",
+            f"{port['service']}@{one['version']}"
+            + (f" ({port['follows']})" if port["follows"] else ""),
             f"{one['address4']}:{one['target']}" if one["address4"] else "-",
             f"[{one['address6']}]:{one['target']}" if one["address6"] else "-",
             f"127.0.0.1:{one['local_port']}" if one["local_port"] else "-",

@@ -38,6 +38,14 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _texts(value: object) -> object:
+    """YAML makes numbers of `8053:` and of `1`."""
+    if not isinstance(value, Mapping):
+        return value
+    # Not of 1.10, which has become 1.1: what is no whole number is to be in quotation marks.
+    return {str(key): str(one) if type(one) is int else one for key, one in value.items()}
+
+
 def _words(value: object) -> object:
     return {value: True} if value in ("health", "running") else value
 
@@ -81,6 +89,7 @@ class ServiceSettings(_Settings):
     ready: Annotated[ReadySettings | None, BeforeValidator(_words)] = None
     linked: Annotated[list[str], BeforeValidator(_listed)] = []
     shared: bool | None = None
+    also: Annotated[dict[str, str], BeforeValidator(_texts)] = {}
 
     @field_validator("linked")
     @classmethod

@@ -6,12 +6,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from alongside.compose.also import also_of
 from alongside.compose.ports import check_distinct, publishes
 from alongside.compose.readiness import readiness
 from alongside.compose.schema import KEY, ServiceSettings, SharingSettings, read
 from alongside.compose.sharing import dependencies, volumes
 from alongside.compose.support import check_supported
 from alongside.domain.errors import InvalidInput
+from alongside.domain.port import Publish
 from alongside.domain.service import Service, Sharing, Workload
 
 Model = Mapping[str, Any]
@@ -49,8 +51,12 @@ def _services(model: Model) -> tuple[Service, ...]:
     )
     # A shared dependency binds what it publishes itself, but only what has a number.
     bound = [(name, publishes(f"service {name}", _numbered(raw_services[name]))) for name in shared]
-    check_distinct([*((service.name, service.ports) for service in found), *bound])
+    check_distinct([*((service.name, _public(service)) for service in found), *bound])
     return found
+
+
+def _public(service: Service) -> list[Publish]:
+    return [*service.ports, *(Publish(one.port, one.target) for one in service.also)]
 
 
 def _service(name: str, raw: Model, model: Model) -> Service:
@@ -69,6 +75,7 @@ def _service(name: str, raw: Model, model: Model) -> Service:
         tags=tuple(settings.tags),
         depends=depends,
         volumes=volumes(own, shared, model),
+        also=also_of(place, settings.also, ports),
         host_network=raw.get("network_mode") == "host",
         linked=tuple(settings.linked),
     )

@@ -26,6 +26,12 @@ def check_supported(service: Service, model: Model) -> None:
             f"{service.name!r} cannot begin the name of a container.",
             hint="Give the service a name that starts with a letter or a digit.",
         )
+    if service.also and service.workload is Workload.SINGLETON:
+        raise InvalidInput(
+            f"{KEY}.also of service {service.name} gives ports to other versions of it, and it is "
+            "a singleton, of which one version runs.",
+            hint="Leave `also` out, or `workload: singleton`.",
+        )
     own = [one.name for one in service.depends if one.sharing is Sharing.OWN]
     shared = {one.name for one in service.depends if one.sharing is Sharing.SHARED}
     if len(own) > MAX_OWN:

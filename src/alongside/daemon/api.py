@@ -51,12 +51,12 @@ class Removal(Referring):
 
 
 class AssignmentBody(Change):
-    assignment: str
+    assignments: list[str]
     take: bool = False
 
 
 class PortBody(Change):
-    port: str
+    ports: list[str]
 
 
 class Rollback(Change):
@@ -178,12 +178,12 @@ def _changes(app: FastAPI, context: Context, operations: Operations) -> None:
         return start(
             request,
             body,
-            lambda asked, emit: assign(context, body.assignment, asked, emit, take=body.take),
+            lambda asked, emit: assign(context, body.assignments, asked, emit, take=body.take),
         )
 
     @app.post("/v1/unassign")
     async def post_unassign(body: PortBody, request: Request) -> StreamingResponse:
-        return start(request, body, lambda asked, emit: unassign(context, body.port, asked, emit))
+        return start(request, body, lambda asked, emit: unassign(context, body.ports, asked, emit))
 
     @app.post("/v1/rollback")
     async def post_rollback(body: Rollback, request: Request) -> StreamingResponse:

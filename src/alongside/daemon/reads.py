@@ -145,7 +145,9 @@ async def ports(context: Context, service: str | None) -> Json:
                     **_far_end(target),
                 }
             )
-        rows.append({"port": str(route.port), "service": route.service, "split": split})
+        follows = route.follows.range if route.follows else None
+        row = {"port": str(route.port), "service": route.service, "follows": follows}
+        rows.append({**row, "split": split})
     assigned = [] if service else context.assignments.all()
     return {
         "ports": rows,

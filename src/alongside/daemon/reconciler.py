@@ -10,6 +10,7 @@ from alongside.daemon import trees
 from alongside.daemon.context import Context
 from alongside.daemon.projects import instance_project
 from alongside.daemon.singletons import converge, finish, tidy
+from alongside.daemon.verbs.follow import follow
 from alongside.domain.errors import AlongsideError
 from alongside.domain.history import Entry, Outcome
 from alongside.domain.instance import Instance
@@ -124,6 +125,9 @@ class Reconciler:
                 await self._start(instance)
         for service in self._singletons():
             await self._converge(service)
+        for service in {route.service for route in self._context.routes.all() if route.follows}:
+            for sentence in await follow(self._context, service, lambda _: None):
+                _log.info("%s", sentence)
 
     def _singletons(self) -> list[str]:
         """The services that are singletons now, or were by their last release."""

@@ -54,7 +54,7 @@ def trail(entries: Iterable[Entry]) -> list[Version]:
     """
     versions: list[Version] = []
     for entry in entries:
-        if not entry.routed or not entry.after:
+        if not entry.routed or not entry.after or entry.verb == "follow":
             continue
         version = Version(entry.after)
         if entry.verb == "rollback" and version in versions:

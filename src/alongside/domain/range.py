@@ -37,6 +37,12 @@ def select(text: str, candidates: Iterable[Dated]) -> Version | None:
     return next(iter(newest_first(matching)), None)
 
 
+def check_range(text: str) -> None:
+    """Raises InvalidInput for what is no range."""
+    if text != LATEST:
+        _parse(text)
+
+
 def _is_prerelease(version: Version) -> bool:
     return version.semver is not None and version.semver.prerelease is not None
 

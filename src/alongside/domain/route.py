@@ -46,9 +46,21 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
+class Follows:
+    """The range that chooses a route's version, and the container's port that it leads to."""
+
+    range: str
+    target: int
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
-    """A port of the host, the service that has it, and the versions behind it."""
+    """A port of the host, the service that has it, and the versions behind it.
+
+    `follows`: a port beside the service's own (`x-alongside.also`), which is switched by itself.
+    """
 
     port: Port
     service: str
     split: Split
+    follows: Follows | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from alongside.domain.port import Publish
+from alongside.domain.port import Port, Publish
 
 
 class Workload(StrEnum):
@@ -64,6 +64,15 @@ class Volume:
 
 
 @dataclass(frozen=True, slots=True)
+class Also:
+    """A further public port, which reaches the highest release of a range."""
+
+    port: Port
+    target: int  # the container's port
+    range: str  # as npm writes them: ^1
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """A released service as one compose file has it."""
 
@@ -75,5 +84,6 @@ class Service:
     tags: tuple[str, ...] = ("*",)  # git tag patterns; the version is what follows the last '/'
     depends: tuple[Dependency, ...] = ()
     volumes: tuple[Volume, ...] = ()
+    also: tuple[Also, ...] = ()
     host_network: bool = False  # `network_mode: host`: it listens on numbers that it is given
     linked: tuple[str, ...] = ()  # files that git ignores, relative to the compose file's folder

@@ -69,9 +69,12 @@ class DockerCompose:
         status, out, err = await self._finish(arguments, project.environment)
         if status != 0:
             said = _words(err)
+            hint = "`docker compose config` says the same beside the file."
+            if "Non-string key" in said[-1]:
+                hint = "Compose takes no number for a key: put it in quotation marks."
             raise InvalidInput(
                 f"{project.files[0].name} is not a valid compose file: {_named(said[-1], project)}",
-                hint="`docker compose config` says the same beside the file.",
+                hint=hint,
                 log=said[-_TAIL:] if len(said) > 1 else (),
             )
         model: Mapping[str, Any] = yaml.load(out, _Loader)  # noqa: S506 - it is a safe one

@@ -7,13 +7,15 @@ from dataclasses import replace
 
 from alongside.domain.assignment import Assignment
 from alongside.domain.errors import Conflict, InvalidInput, PortTaken
-from alongside.domain.port import Port, Protocol
+from alongside.domain.port import Port
 from alongside.domain.release import Release
 from alongside.domain.route import Route, Split
 from alongside.domain.version import Version
 from alongside.plan.beside import refuse_beside
+from alongside.plan.follow import also_routes
 from alongside.plan.observed import Observed
-from alongside.plan.steps import CleanUdp, Plan, RecordRoutes, Step, Switch
+from alongside.plan.steps import Plan, Start
+from alongside.plan.switch import switch_to
 from alongside.plan.up import running
 
 
@@ -27,12 +29,16 @@ def plan_activate(
 ) -> Plan:
     """Raises Conflict, PortTaken, InvalidInput; and then nothing has been touched."""
     release = observed.release(service, version)
-    before = observed.routed(service)
+    before = observed.main(service)
     refuse_beside(release, observed)
-    wanted = routes_of(release)
+    following, others = also_routes(release, observed)
+    wanted = [*routes_of(release), *following]
     ports = [route.port for route in wanted]
     check_free(service, ports, observed.routes, observed.assignments)
     instance, steps = running(release, observed)
+    for other in others:
+        if other != release:
+            steps += running(other, observed.with_allocated(steps))[1]
     had = {route.port for route in observed.routes_of(service)}
     if not take:
         check_holders(release, [port for port in ports if port not in had], observed)
@@ -42,20 +48,28 @@ def plan_activate(
         before=" ".join(map(str, before)),
         after=str(version),
         notes=[
-            f"{release.reference} does not publish {port}, so nothing answers there any more."
-            for port in sorted(had - set(ports), key=lambda port: port.sort_key)
+            *(
+                f"{release.reference} does not publish {port}, so nothing answers there any more."
+                for port in sorted(had - set(ports), key=lambda port: port.sort_key)
+            ),
+            *(
+                f"{route.port} follows {route.follows.range}, and no release of {service} matches."
+                for route in following
+                if route.follows and not route.split.shares
+            ),
         ],
     )
     container = observed.containers.get(instance.name)
-    if set(wanted) == set(observed.routes_of(service)) and container and container.running:
+    starts = any(isinstance(step, Start) for step in steps)
+    if set(wanted) == set(observed.routes_of(service)) and container and not starts:
         return replace(plan, reason=f"{release.reference} has {_list(ports)} already.")
-    return replace(plan, steps=[*steps, *_switch(service, tuple(wanted), observed)])
+    return replace(plan, steps=[*steps, *switch_to(service, tuple(wanted), observed)])
 
 
 def plan_deactivate(service: str, version: Version | None, observed: Observed) -> Plan:
     """Take the ports from a version; None is whichever has them."""
     routed = observed.routed(service)
-    before = " ".join(map(str, routed))
+    before = " ".join(map(str, observed.main(service) or routed))
     if version is not None:
         observed.release(service, version)
     plan = Plan("deactivate", service, before=before, after="")
@@ -67,16 +81,12 @@ def plan_deactivate(service: str, version: Version | None, observed: Observed) -
             reason=f"{service}@{version} does not have the ports, {service}@{before} has; "
             "nothing was changed.",
         )
-    return replace(plan, steps=_switch(service, (), observed))
-
-
-def _switch(service: str, routes: tuple[Route, ...], observed: Observed) -> list[Step]:
-    before = observed.routes_of(service)
-    steps: list[Step] = [RecordRoutes(service, routes, before), Switch()]
-    if any(route.port.protocol is Protocol.UDP for route in (*before, *routes)):
-        # Looking through conntrack takes a quarter of a second where it has 100,000 entries.
-        steps.append(CleanUdp())
-    return steps
+    left = tuple(
+        route
+        for route in observed.routes_of(service)
+        if version is not None and version not in route.split.versions
+    )
+    return replace(plan, steps=switch_to(service, left, observed))
 
 
 def routes_of(release: Release) -> list[Route]:

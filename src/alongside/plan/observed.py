@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
@@ -15,6 +15,7 @@ from alongside.domain.release import Release
 from alongside.domain.route import Route
 from alongside.domain.version import Version
 from alongside.engine.protocol import LABEL_VERSION, Container
+from alongside.plan.steps import Allocate
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,11 @@ class Observed:
                 return instance
         return None
 
+    def main(self, service: str) -> tuple[Version, ...]:
+        """Those that its own ports reach, not the ports that follow a range."""
+        own = (route for route in self.routes_of(service) if route.follows is None)
+        return tuple(dict.fromkeys(one for route in own for one in route.split.versions))
+
     def current(self, service: str) -> Instance | None:
         """The one instance of a singleton that is to run."""
         version = self.singletons.get(service)
@@ -81,6 +87,11 @@ class Observed:
         if found and instance.singleton and found.labels[LABEL_VERSION] != str(instance.version):
             return None
         return found
+
+    def with_allocated(self, steps: Sequence[object]) -> Observed:
+        """The same picture after the steps that give addresses out."""
+        given = [step.instance for step in steps if isinstance(step, Allocate)]
+        return replace(self, instances=[*self.instances, *given]) if given else self
 
     def routes_of(self, service: str) -> tuple[Route, ...]:
         return tuple(route for route in self.routes if route.service == service)

@@ -14,7 +14,7 @@ from alongside.plan.steps import Plan
 
 def rollback_target(service: str, observed: Observed) -> Version:
     """Raises Conflict where there is nothing to go back to."""
-    routed, one = observed.routed(service), observed.current(service)
+    routed, one = observed.main(service), observed.current(service)
     current = one.version if one else routed[0] if routed else None
     released = {release.version for release in observed.releases if release.service == service}
     versions = [version for version in observed.trail if version in released]

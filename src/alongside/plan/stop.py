@@ -32,7 +32,7 @@ def plan_rm(
     Raises Conflict for a version that is routed to, or that a rollback would go to.
     """
     _refuse_routed(service, version, observed)
-    routed = observed.routed(service)
+    routed = observed.main(service)
     standby = known_good(observed.trail, routed[0] if routed else None, observed.bad)
     if version == standby and not force:
         raise Conflict(

@@ -85,17 +85,23 @@ def _routed(
 
 
 def _target(route: Route, instance: Instance, release: Release) -> Target | None:
-    for publish in release.spec.ports:
-        if publish.port == route.port:
-            local_port = instance.local_port(route.port.protocol, publish.target) or 0
-            if release.spec.host_network:
-                return HostTarget(release.reference, local_port)
-            return InstanceTarget(
-                name=release.reference,
-                subnet=instance.subnet,
-                ipv4=instance.subnet.address4,
-                ipv6=instance.subnet.address6,
-                port=publish.target,
-                local_port=local_port,
-            )
-    return None
+    target = _container_port(route, release)
+    local_port = instance.local_port(route.port.protocol, target) if target else None
+    if target is None or local_port is None:
+        return None
+    if release.spec.host_network:
+        return HostTarget(release.reference, local_port)
+    return InstanceTarget(
+        name=release.reference,
+        subnet=instance.subnet,
+        ipv4=instance.subnet.address4,
+        ipv6=instance.subnet.address6,
+        port=target,
+        local_port=local_port,
+    )
+
+
+def _container_port(route: Route, release: Release) -> int | None:
+    if route.follows is not None:
+        return route.follows.target
+    return next((one.target for one in release.spec.ports if one.port == route.port), None)

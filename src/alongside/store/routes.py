@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 
 from alongside.domain.port import Port, Protocol
-from alongside.domain.route import Assign, Route, Share, Split
+from alongside.domain.route import Assign, Follows, Route, Share, Split
 from alongside.domain.version import Version
 from alongside.store.database import Database
 
@@ -29,6 +29,7 @@ class Routes:
                 ),
                 row["service"],
                 _split_from(row["split"]),
+                Follows(row["follows"], row["target"]) if row["follows"] else None,
             )
             for row in rows
         ]
@@ -38,7 +39,7 @@ class Routes:
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM routes WHERE service = ?", (service,))
             connection.executemany(
-                "INSERT INTO routes VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO routes VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
                         route.port.protocol.value,
@@ -46,6 +47,8 @@ class Routes:
                         str(route.port.address or ""),
                         service,
                         _split_to(route.split),
+                        route.follows.range if route.follows else "",
+                        route.follows.target if route.follows else 0,
                     )
                     for route in routes
                 ],

@@ -21,7 +21,11 @@ def mistake(raw: object, kind: Any = ServiceSettings) -> InvalidInput:
     [
         ({"tag": "v*"}, "x-alongside.tag of service dns is not a key", "Did you mean tags?"),
         ({"worklaod": "x"}, "x-alongside.worklaod", "Did you mean workload?"),
-        ({"zzz": 1}, "x-alongside.zzz", "Known keys are: linked, ready, shared, tags, workload."),
+        (
+            {"zzz": 1},
+            "x-alongside.zzz",
+            "Known keys are: also, linked, ready, shared, tags, workload.",
+        ),
         ({"ready": {"htpp": "/"}}, "x-alongside.ready.htpp", "Did you mean http"),
     ],
 )

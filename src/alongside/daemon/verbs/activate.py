@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from alongside.daemon.context import Context
+from alongside.daemon.locks import holding
 from alongside.daemon.operations import Emit
 from alongside.daemon.verbs.change import (
     Asked,
@@ -18,8 +19,10 @@ from alongside.domain.errors import NotFound
 from alongside.domain.nearest import nearest
 from alongside.domain.reference import parse_reference
 from alongside.domain.release import Release
+from alongside.domain.version import Version
 from alongside.plan.activate import plan_activate, plan_deactivate
 from alongside.plan.beside import is_singleton
+from alongside.plan.follow import also_routes
 from alongside.plan.rollback import plan_rollback, rollback_target
 from alongside.plan.singleton import plan_end_singleton, plan_singleton
 from alongside.plan.steps import Plan
@@ -29,13 +32,23 @@ async def activate(
     context: Context, reference: str, asked: Asked, emit: Emit, *, take: bool
 ) -> Result:
     service, version = one_version(context, reference)
-    releases = releases_of(context, service, version)
-    ports = [publish.port for release in releases for publish in release.spec.ports]
-    async with context.locks[_lock(service, releases)]:
+    releases = await _with_others(context, service, version)
+    release = releases[0]
+    ports = [one.port for one in release.spec.ports] + [one.port for one in release.spec.also]
+    async with holding(context, releases):
         observed = await context.observe(service, releases, ports=ports)
-        planned = plan_singleton if is_singleton(releases[0]) else plan_activate
+        planned = plan_singleton if is_singleton(release) else plan_activate
         plan = planned(service, version, observed, take=take)
         return await carry_out(context, plan, asked, emit, lambda: _now_reach(plan))
+
+
+async def _with_others(context: Context, service: str, version: Version) -> list[Release]:
+    """The release, and those that its `also` leads to."""
+    (release,) = releases_of(context, service, version)
+    if not release.spec.also:
+        return [release]
+    _, others = also_routes(release, await context.observe(service))
+    return [release, *(other for other in others if other != release)]
 
 
 async def deactivate(context: Context, reference: str, asked: Asked, emit: Emit) -> Result:
@@ -49,7 +62,8 @@ async def deactivate(context: Context, reference: str, asked: Asked, emit: Emit)
             plan = plan_end_singleton(service, observed)
         else:
             plan = plan_deactivate(service, version, observed)
-        had = [route.port for route in observed.routes_of(service)]
+        left = set(plan.routes or ())
+        had = [route.port for route in observed.routes_of(service) if route not in left]
 
         def summary() -> Sequence[str]:
             if plan.singleton:
@@ -67,16 +81,11 @@ async def rollback(context: Context, reference: str, asked: Asked, emit: Emit) -
             hint=nearest(reference, list(context.known())),
         )
     target = rollback_target(service, await context.observe(service))
-    releases = releases_of(context, service, target)
-    async with context.locks[_lock(service, releases)]:
+    releases = await _with_others(context, service, target)
+    async with holding(context, releases):
         observed = await context.observe(service, releases)
         plan = plan_rollback(service, target, observed)
         return await carry_out(context, plan, asked, emit, lambda: _now_reach(plan))
-
-
-def _lock(service: str, releases: Sequence[Release]) -> str:
-    """A version's; a singleton has one for all of them."""
-    return service if is_singleton(releases[0]) else releases[0].reference
 
 
 def _known_service(context: Context, reference: str) -> str | None:
@@ -87,7 +96,15 @@ def _now_reach(plan: Plan) -> Sequence[str]:
     if plan.singleton:
         before = f" (before: {plan.before})" if plan.before else ""
         return [f"{plan.service}@{plan.after} runs as {plan.service}-current{before}."]
-    ports = [route.port for route in plan.routes or ()]
+    ports = [route.port for route in plan.routes or () if route.follows is None]
     verb = "now reach" if len(ports) > 1 else "now reaches"
     before = f" (before: {plan.before})" if plan.before else ""
-    return [f"{ports_text(ports)} {verb} {plan.service}@{plan.after}{before}."]
+    return [
+        f"{ports_text(ports)} {verb} {plan.service}@{plan.after}{before}.",
+        *(
+            f"{route.port} reaches {plan.service}@{version}, as {route.follows.range} says."
+            for route in plan.routes or ()
+            if route.follows is not None
+            for version in route.split.versions
+        ),
+    ]

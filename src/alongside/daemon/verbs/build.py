@@ -14,6 +14,7 @@ from alongside.daemon.context import Context
 from alongside.daemon.operations import Emit
 from alongside.daemon.projects import interpolation
 from alongside.daemon.verbs.change import Asked, Result
+from alongside.daemon.verbs.follow import follow
 from alongside.domain.errors import AlongsideError, Conflict, InvalidInput, NotFound, StepFailed
 from alongside.domain.history import Outcome
 from alongside.domain.nearest import nearest
@@ -58,7 +59,12 @@ async def build(
     """One build at a time, in the order in which they came."""
     emit({"event": "accepted"})  # the tree is here: who sends several need not wait to send on
     async with context.locks["builds"]:
-        return await _build(context, source, archive, asked, emit)
+        result = await _build(context, source, archive, asked, emit)
+    if result["changed"]:
+        # What follows a range is led to the new release, where it matches and becomes ready.
+        for service in result["service"].split():
+            result["summary"] += await follow(context, service, emit)
+    return result
 
 
 async def _build(
