@@ -10,6 +10,7 @@ from alongside.domain.port import Protocol
 from alongside.domain.release import Release
 from alongside.domain.route import Route
 from alongside.domain.version import Version
+from alongside.made import Made
 from alongside.router.protocol import (
     AddressTarget,
     Choice,
@@ -19,6 +20,8 @@ from alongside.router.protocol import (
     Ruleset,
     Target,
 )
+
+_MADE: Made[RoutedPort] = Made()
 
 
 def wanted_ruleset(
@@ -74,14 +77,23 @@ def _routed(
     instances: Mapping[tuple[str, Version], Instance],
     releases: Mapping[tuple[str, Version], Release],
 ) -> RoutedPort:
-    choices = []
+    sources: list[Instance | Release | None] = []
     for share in route.split.shares:
-        instance = instances.get((route.service, share.version))
-        release = releases.get((route.service, share.version))
-        target = _target(route, instance, release) if instance and release else None
-        if target:
-            choices.append(Choice(target, share.weight))
-    return RoutedPort(route.port, tuple(choices), route.split.assign)
+        key = (route.service, share.version)
+        sources += [instances.get(key), releases.get(key)]
+
+    def make() -> RoutedPort:
+        choices = []
+        for share, instance, release in zip(
+            route.split.shares, sources[::2], sources[1::2], strict=True
+        ):
+            if isinstance(instance, Instance) and isinstance(release, Release):
+                target = _target(route, instance, release)
+                if target:
+                    choices.append(Choice(target, share.weight))
+        return RoutedPort(route.port, tuple(choices), route.split.assign)
+
+    return _MADE.of(route.port, (route, *sources), make)
 
 
 def _target(route: Route, instance: Instance, release: Release) -> Target | None:

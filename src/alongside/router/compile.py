@@ -15,12 +15,14 @@ they were sent. Ahead of it, at -300, each packet's look at the guard was 2 to 3
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 from alongside.domain.errors import InvalidInput
+from alongside.domain.instance import Subnet
 from alongside.domain.port import Port, Protocol, check_number
 from alongside.domain.route import Assign
+from alongside.made import Made
 from alongside.router.protocol import (
     AddressTarget,
     Choice,
@@ -196,7 +198,7 @@ def _guards(ruleset: Ruleset) -> Iterator[Chain]:
         yield Chain(GUARD_PROXY, rules=(own,))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16_384)
 def _guard(bridge: str) -> Chain:
     own = (NotFrom(_interface(bridge)), NotFrom("lo"))
     return Chain(f"guard-{bridge}", rules=(Rule(own, Drop(), f"{bridge} keeps its own subnet"),))
@@ -208,12 +210,14 @@ def _guard_maps(ruleset: Ruleset) -> list[Collection]:
     A map of intervals and a chain a bridge, not one set of `ip daddr . iifname`: intervals
     concatenated with interface names are beyond nft 1.0.6 with older kernels.
     """
-    own = [(one, f"goto guard-{one.bridge}") for one in ruleset.subnets]
-    by_family: dict[Family, dict[str, str]] = {
-        4: {str(subnet.ipv4): verdict for subnet, verdict in own},
-        6: {str(subnet.ipv6): verdict for subnet, verdict in own}
-        | {str(subnet.proxy6): f"goto {GUARD_PROXY}" for subnet in ruleset.subnets},
-    }
+    by_family: dict[Family, dict[str, str]] = {4: {}, 6: {}}
+    proxies: dict[str, str] = {}
+    for subnet in ruleset.subnets:
+        make = partial(_addresses, subnet)
+        ipv4, ipv6, proxy6 = _ELEMENTS.of(subnet.bridge, (subnet,), make)
+        by_family[4][ipv4] = by_family[6][ipv6] = f"goto guard-{subnet.bridge}"
+        proxies[proxy6] = f"goto {GUARD_PROXY}"
+    by_family[6] |= proxies
     return [
         Collection(
             "map",
@@ -226,11 +230,16 @@ def _guard_maps(ruleset: Ruleset) -> list[Collection]:
     ]
 
 
+def _addresses(subnet: Subnet) -> tuple[str, str, str]:
+    return str(subnet.ipv4), str(subnet.ipv6), str(subnet.proxy6)
+
+
 def _bridges(ruleset: Ruleset) -> dict[str, str]:
     names = ruleset.container_bridges | {subnet.bridge for subnet in ruleset.subnets}
     return {f'"{_interface(name)}"': "" for name in sorted(names)}
 
 
+@lru_cache(maxsize=16_384)
 def _interface(name: str) -> str:
     if not name or len(name.encode()) > 15 or any(one in '"\\*/' or one.isspace() for one in name):
         raise InvalidInput(
@@ -243,9 +252,16 @@ def _interface(name: str) -> str:
 # One port.
 
 
-@lru_cache(maxsize=4096)  # of a thousand ports a switch changes one
+_CHAINS: Made[Chain] = Made()
+_ELEMENTS: Made[tuple[str, str, str]] = Made()
+
+
 def _port_chain(routed: RoutedPort) -> Chain:
-    return Chain(chain_name(routed.port), rules=_port_rules(routed))
+    return _CHAINS.of(
+        routed.port,
+        (routed,),
+        lambda: Chain(chain_name(routed.port), rules=_port_rules(routed)),
+    )
 
 
 def _port_rules(routed: RoutedPort) -> tuple[Rule, ...]:

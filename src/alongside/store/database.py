@@ -16,6 +16,7 @@ class Database:
 
     def __init__(self, path: Path | str) -> None:
         """Open or create; run the migrations that are missing. Raises Unavailable."""
+        self.rollbacks = 0  # how many transactions were taken back
         try:
             self.connection = sqlite3.connect(path, isolation_level=None)
             self.connection.row_factory = sqlite3.Row
@@ -61,6 +62,7 @@ class Database:
             yield self.connection
             self.connection.execute("COMMIT")
         except BaseException as error:
+            self.rollbacks += 1
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
             if isinstance(error, sqlite3.OperationalError):

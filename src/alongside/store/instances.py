@@ -11,6 +11,7 @@ from alongside.domain.instance import Instance, LocalPort, Subnet
 from alongside.domain.port import Protocol
 from alongside.domain.version import Version
 from alongside.store.database import Database
+from alongside.store.remembered import Remembered
 
 Wanted = Literal["running", "stopped"]
 
@@ -18,8 +19,12 @@ Wanted = Literal["running", "stopped"]
 class Instances:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._remembered = Remembered(database, self._read_all)
 
     def all(self) -> list[Instance]:
+        return self._remembered.all()
+
+    def _read_all(self) -> list[Instance]:
         rows = self._database.connection.execute(
             "SELECT * FROM instances ORDER BY service, rowid"
         ).fetchall()
@@ -89,6 +94,7 @@ class Instances:
                     for local in instance.local_ports
                 ],
             )
+        self._remembered.change(lambda rows: sorted([*rows, instance], key=lambda one: one.service))
 
     def forget(self, instance: Instance) -> None:
         with self._database.transaction() as connection:
@@ -96,6 +102,7 @@ class Instances:
                 "DELETE FROM instances WHERE service = ? AND version = ? AND ordinal = ?",
                 _key(instance),
             )
+        self._remembered.change(lambda rows: [one for one in rows if _key(one) != _key(instance)])
 
     def _read(self, row: sqlite3.Row) -> Instance:
         ports = self._database.connection.execute(

@@ -13,6 +13,7 @@ from alongside.domain.release import Release
 from alongside.domain.service import Service
 from alongside.domain.version import Version
 from alongside.store.database import Database
+from alongside.store.remembered import Remembered
 
 _SPEC = TypeAdapter(Service)
 _log = logging.getLogger(__name__)
@@ -21,9 +22,13 @@ _log = logging.getLogger(__name__)
 class Releases:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._remembered = Remembered(database, self._read)
 
     def all(self) -> list[Release]:
         """Every readable release. One that cannot be read is logged and hides no other."""
+        return self._remembered.all()
+
+    def _read(self) -> list[Release]:
         rows = self._database.connection.execute("SELECT * FROM releases ORDER BY created")
         return [release for row in rows if (release := _read(row)) is not None]
 
@@ -66,6 +71,7 @@ class Releases:
                 )
             except sqlite3.IntegrityError as error:
                 raise Conflict(f"{release.reference} is released already.") from error
+        self._remembered.change(lambda rows: sorted([*rows, release], key=lambda one: one.created))
 
     def bad(self, service: str) -> set[Version]:
         """The versions marked bad."""

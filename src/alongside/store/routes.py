@@ -10,13 +10,18 @@ from alongside.domain.port import Port, Protocol
 from alongside.domain.route import Assign, Follows, Route, Share, Split
 from alongside.domain.version import Version
 from alongside.store.database import Database
+from alongside.store.remembered import Remembered
 
 
 class Routes:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._remembered = Remembered(database, self._read)
 
     def all(self) -> list[Route]:
+        return self._remembered.all()
+
+    def _read(self) -> list[Route]:
         rows = self._database.connection.execute(
             "SELECT * FROM routes ORDER BY number, protocol, address"
         )
@@ -36,6 +41,7 @@ class Routes:
 
     def replace(self, service: str, routes: Iterable[Route]) -> None:
         """The service's routes become these and no others, as one transaction."""
+        routes = list(routes)
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM routes WHERE service = ?", (service,))
             connection.executemany(
@@ -53,6 +59,13 @@ class Routes:
                     for route in routes
                 ],
             )
+
+        self._remembered.change(
+            lambda rows: sorted(
+                [*(one for one in rows if one.service != service), *routes],
+                key=lambda one: one.port.sort_key,
+            )
+        )
 
 
 def _split_to(split: Split) -> str:
