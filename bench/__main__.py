@@ -21,6 +21,9 @@ PARTS = {
     "activate": "`alongside activate` as a whole command",
     "hook": "what the git hooks cost a ref that is no tag",
     "build": "`alongside build` against `docker compose build`",
+    "scale": "a switch and a restore with 10, 100 and 1,000 services",
+    "flows": "clearing stale UDP flows among 100,000 live ones",
+    "singleton": "how long none runs while a singleton is replaced",
     "daemon": "the daemon's memory and processor time when nothing is asked of it",
 }
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 
 from alongside.domain.assignment import Assignment
 from alongside.domain.instance import Instance
 from alongside.domain.port import Protocol
 from alongside.domain.release import Release
 from alongside.domain.route import Route
-from alongside.domain.version import Version
 from alongside.made import Made
 from alongside.router.protocol import (
     AddressTarget,
@@ -21,46 +21,47 @@ from alongside.router.protocol import (
     Target,
 )
 
-_MADE: Made[RoutedPort] = Made()
+_ROUTED: Made[RoutedPort] = Made()
+_RUNNING: Made[_Running] = Made()
 
 
 def wanted_ruleset(
     routes: Sequence[Route],
     instances: Sequence[Instance],
-    releases: Iterable[Release],
+    releases: Sequence[Release],
     container_bridges: frozenset[str],
     assigned: Iterable[Assignment] = (),
 ) -> Ruleset:
     """A version without an instance gets no traffic; a port left with none rejects."""
-    specs = {(release.service, release.version): release for release in releases}
-    by_version = {
-        (instance.service, instance.version): instance
-        for instance in instances
-        if instance.ordinal == 1
-    }
+    running = _RUNNING.of(None, (*instances, *releases), partial(_Running, instances, releases))
     return Ruleset(
-        ports=(
-            *(_routed(route, by_version, specs) for route in routes),
-            *map(_assigned, assigned),
-        ),
-        subnets=tuple(one.subnet for one in instances if not _on_host(one, specs)),
+        ports=(*(_routed(route, running) for route in routes), *map(_assigned, assigned)),
+        subnets=running.subnets,
         container_bridges=container_bridges,
-        local_ports=frozenset(
-            local.number for instance in instances for local in instance.local_ports
-        ),
-        host_ports=frozenset(
-            (protocol, local.number)
-            for instance in instances
-            if _on_host(instance, specs)
-            for local in instance.local_ports
-            for protocol in Protocol  # it may listen on both, whatever it publishes
-        ),
+        local_ports=running.local_ports,
+        host_ports=running.host_ports,
     )
 
 
-def _on_host(instance: Instance, releases: Mapping[tuple[str, Version], Release]) -> bool:
-    release = releases.get((instance.service, instance.version))
-    return release is not None and release.spec.host_network
+class _Running:
+    """What follows from instances and releases, whichever of them the routes name."""
+
+    def __init__(self, instances: Sequence[Instance], releases: Sequence[Release]) -> None:
+        self.releases = {(one.service, one.version): one for one in releases}
+        self.instances = {(one.service, one.version): one for one in instances if one.ordinal == 1}
+        on_host = [one for one in instances if self._on_host(one)]
+        self.subnets = tuple(one.subnet for one in instances if one not in on_host)
+        self.local_ports = frozenset(local.number for one in instances for local in one.local_ports)
+        self.host_ports = frozenset(
+            (protocol, local.number)
+            for one in on_host
+            for local in one.local_ports
+            for protocol in Protocol  # it may listen on both, whatever it publishes
+        )
+
+    def _on_host(self, instance: Instance) -> bool:
+        release = self.releases.get((instance.service, instance.version))
+        return release is not None and release.spec.host_network
 
 
 def _assigned(one: Assignment) -> RoutedPort:
@@ -72,15 +73,11 @@ def _assigned(one: Assignment) -> RoutedPort:
     return RoutedPort(one.port, (Choice(target, 1),))
 
 
-def _routed(
-    route: Route,
-    instances: Mapping[tuple[str, Version], Instance],
-    releases: Mapping[tuple[str, Version], Release],
-) -> RoutedPort:
+def _routed(route: Route, running: _Running) -> RoutedPort:
     sources: list[Instance | Release | None] = []
     for share in route.split.shares:
         key = (route.service, share.version)
-        sources += [instances.get(key), releases.get(key)]
+        sources += [running.instances.get(key), running.releases.get(key)]
 
     def make() -> RoutedPort:
         choices = []
@@ -93,7 +90,7 @@ def _routed(
                     choices.append(Choice(target, share.weight))
         return RoutedPort(route.port, tuple(choices), route.split.assign)
 
-    return _MADE.of(route.port, (route, *sources), make)
+    return _ROUTED.of(id(route), (route, *sources), make)
 
 
 def _target(route: Route, instance: Instance, release: Release) -> Target | None:

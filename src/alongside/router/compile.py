@@ -19,7 +19,6 @@ from functools import lru_cache, partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 from alongside.domain.errors import InvalidInput
-from alongside.domain.instance import Subnet
 from alongside.domain.port import Port, Protocol, check_number
 from alongside.domain.route import Assign
 from alongside.made import Made
@@ -77,31 +76,28 @@ _PORT_KEY = "meta l4proto . th dport"
 
 def compile_table(ruleset: Ruleset) -> Table:
     """Raises InvalidInput for a name or number that the table cannot hold."""
-    chains = [
-        *_skeleton(),
-        *_guards(ruleset),
-        *map(_port_chain, ruleset.ports),
-    ]
-    collections = [
-        Collection("set", BRIDGES, "ifname", elements=_bridges(ruleset)),
-        Collection(
-            "set",
-            HOST_PORTS,
-            "inet_proto . inet_service",
-            elements={
-                f"{protocol} . {number}": "" for protocol, number in sorted(ruleset.host_ports)
-            },
-        ),
-        *_guard_maps(ruleset),
-        *_dispatch_maps(ruleset.ports),
-        *(
-            Collection("set", retired(family), f"{_ADDRESS_TYPE[family]} . inet_service", "timeout")
-            for family in _FAMILIES
-        ),
-    ]
+    fixed = _FIXED.of(
+        None,
+        (*ruleset.subnets, ruleset.container_bridges, ruleset.host_ports),
+        partial(_fixed, ruleset),
+    )
+    ports = tuple(one.port for one in ruleset.ports)
+    maps = _MAPS.of(None, ports, partial(_dispatch_maps, ports))
+    chains = [*fixed[0], *map(_port_chain, ruleset.ports)]
+    collections = [*fixed[1], *maps, *_RETIRED]
     if len({chain.name for chain in chains}) != len(chains):
         raise InvalidInput("A port or a bridge is in the ruleset twice.")
     return Table({one.name: one for one in chains}, {one.name: one for one in collections})
+
+
+def _fixed(ruleset: Ruleset) -> tuple[list[Chain], list[Collection]]:
+    """What does not depend on the ports: a switch leaves it as it is."""
+    host_ports = {f"{protocol} . {number}": "" for protocol, number in sorted(ruleset.host_ports)}
+    return [*_skeleton(), *_guards(ruleset)], [
+        Collection("set", BRIDGES, "ifname", elements=_bridges(ruleset)),
+        Collection("set", HOST_PORTS, "inet_proto . inet_service", elements=host_ports),
+        *_guard_maps(ruleset),
+    ]
 
 
 def chain_name(port: Port) -> str:
@@ -112,6 +108,12 @@ def chain_name(port: Port) -> str:
 
 def retired(family: int) -> str:
     return f"retired{family}"
+
+
+_RETIRED = tuple(
+    Collection("set", retired(family), f"{_ADDRESS_TYPE[family]} . inet_service", "timeout")
+    for family in _FAMILIES
+)
 
 
 def _skeleton() -> list[Chain]:
@@ -164,10 +166,10 @@ def _skeleton() -> list[Chain]:
     ]
 
 
-def _dispatch_maps(ports: Sequence[RoutedPort]) -> list[Collection]:
+def _dispatch_maps(ports: Sequence[Port]) -> list[Collection]:
     any_address: dict[str, str] = {}
     bound: dict[int, dict[str, str]] = {4: {}, 6: {}}
-    for port in (one.port for one in ports):
+    for port in ports:
         key, verdict = f"{port.protocol} . {port.number}", f"goto {chain_name(port)}"
         if port.address is None:
             any_address[key] = verdict
@@ -210,14 +212,12 @@ def _guard_maps(ruleset: Ruleset) -> list[Collection]:
     A map of intervals and a chain a bridge, not one set of `ip daddr . iifname`: intervals
     concatenated with interface names are beyond nft 1.0.6 with older kernels.
     """
-    by_family: dict[Family, dict[str, str]] = {4: {}, 6: {}}
-    proxies: dict[str, str] = {}
-    for subnet in ruleset.subnets:
-        make = partial(_addresses, subnet)
-        ipv4, ipv6, proxy6 = _ELEMENTS.of(subnet.bridge, (subnet,), make)
-        by_family[4][ipv4] = by_family[6][ipv6] = f"goto guard-{subnet.bridge}"
-        proxies[proxy6] = f"goto {GUARD_PROXY}"
-    by_family[6] |= proxies
+    own = [(one, f"goto guard-{one.bridge}") for one in ruleset.subnets]
+    by_family: dict[Family, dict[str, str]] = {
+        4: {str(subnet.ipv4): verdict for subnet, verdict in own},
+        6: {str(subnet.ipv6): verdict for subnet, verdict in own}
+        | {str(subnet.proxy6): f"goto {GUARD_PROXY}" for subnet in ruleset.subnets},
+    }
     return [
         Collection(
             "map",
@@ -228,10 +228,6 @@ def _guard_maps(ruleset: Ruleset) -> list[Collection]:
         )
         for family in _FAMILIES
     ]
-
-
-def _addresses(subnet: Subnet) -> tuple[str, str, str]:
-    return str(subnet.ipv4), str(subnet.ipv6), str(subnet.proxy6)
 
 
 def _bridges(ruleset: Ruleset) -> dict[str, str]:
@@ -253,15 +249,16 @@ def _interface(name: str) -> str:
 
 
 _CHAINS: Made[Chain] = Made()
-_ELEMENTS: Made[tuple[str, str, str]] = Made()
+_FIXED: Made[tuple[list[Chain], list[Collection]]] = Made()
+_MAPS: Made[list[Collection]] = Made()
 
 
 def _port_chain(routed: RoutedPort) -> Chain:
-    return _CHAINS.of(
-        routed.port,
-        (routed,),
-        lambda: Chain(chain_name(routed.port), rules=_port_rules(routed)),
-    )
+    return _CHAINS.of(id(routed), (routed,), partial(_new_chain, routed))
+
+
+def _new_chain(routed: RoutedPort) -> Chain:
+    return Chain(chain_name(routed.port), rules=_port_rules(routed))
 
 
 def _port_rules(routed: RoutedPort) -> tuple[Rule, ...]:

@@ -104,7 +104,7 @@ def _additions(current: Listing, wanted: Table) -> Iterator[Operation]:
 
 
 def _element_changes(current: Collection | None, wanted: Collection) -> Iterator[Operation]:
-    if wanted.transient:
+    if wanted.transient or current is wanted:
         return
     had: Mapping[str, str] = current.elements if current else {}
     gone = {key: value for key, value in had.items() if wanted.elements.get(key) != value}
