@@ -1,71 +1,47 @@
-"""HTTP over the daemon's Unix socket, with nothing but the standard library: it is loaded at
+"""The daemon's API over its Unix socket, with little of the standard library: it is loaded at
 every start of the command."""
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import socket
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from alongside.domain.errors import AlongsideError, Unavailable, from_problem
+from alongside.http1 import Response, exchange
 
 DEFAULT_SOCKET = "/run/alongside/alongside.sock"
 VARIABLE = "ALONGSIDE_SOCKET"
+PATIENCE = 60.0  # seconds without a byte of an answer that is made at once
 
 Json = dict[str, Any]
-
-
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("alongside")
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            self.sock.connect(self._path)
-        except PermissionError as error:
-            self.close()
-            raise Unavailable(
-                f"You may not speak to the daemon: {self._path} is for root and the group "
-                "alongside.",
-                hint="usermod -aG alongside YOU and log in again, or use sudo.",
-            ) from error
-        except OSError as error:
-            self.close()
-            raise Unavailable(
-                f"The daemon does not answer on {self._path}: {error.strerror or error}.",
-                hint="Start it: alongside daemon. Another socket is named by --socket or "
-                f"{VARIABLE}. Ports that are routed go on reaching what they reach.",
-            ) from error
 
 
 class Client:
     """The daemon's API. Every method raises what the daemon refused with, or Unavailable."""
 
-    def __init__(self, path: str | None = None) -> None:
+    def __init__(self, path: str | None = None, *, patience: float = PATIENCE) -> None:
         self.path = path or os.environ.get(VARIABLE) or DEFAULT_SOCKET
+        self._patience = patience
 
     def get(self, path: str, **query: object) -> Json:
-        with self._request("GET", _target(path, query)) as response:
-            found: Json = json.load(response)
-            return found
+        with self._asking("GET", _target(path, query), patience=self._patience) as response:
+            return _document(response)
 
     def put(self, path: str, body: bytes) -> Json:
-        with self._request("PUT", _target(path, {}), body) as response:
-            found: Json = json.load(response)
-            return found
+        kind = "application/octet-stream"
+        with self._asking("PUT", _target(path, {}), body, kind, self._patience) as response:
+            return _document(response)
 
     def lines(self, path: str, **query: object) -> Iterator[str]:
         """The lines of a text as they come."""
-        with self._request("GET", _target(path, query)) as response:
-            for raw in response:
-                yield raw.decode(errors="replace").rstrip("\n")
+        with self._asking("GET", _target(path, query)) as response:
+            for raw in response.lines():
+                yield raw.decode(errors="replace")
 
     def change(self, verb: str, body: Json) -> Iterator[Json]:
         """The events of a change. The last is its result; a refusal is raised."""
@@ -80,8 +56,8 @@ class Client:
     def _events(
         self, method: str, target: str, body: bytes | Iterable[bytes], kind: str
     ) -> Iterator[Json]:
-        with self._request(method, target, body, kind) as response:
-            for raw in response:
+        with self._asking(method, target, body, kind) as response, suppress(ConnectionError):
+            for raw in response.lines():
                 event: Json = json.loads(raw)
                 if event["event"] == "error":
                     raise from_problem(event["problem"])
@@ -94,32 +70,55 @@ class Client:
             "was before.",
         )
 
-    def _request(
+    @contextmanager
+    def _asking(
         self,
         method: str,
         target: str,
         body: bytes | Iterable[bytes] | None = None,
-        kind: str = "application/octet-stream",
-    ) -> http.client.HTTPResponse:
-        connection = _Connection(self.path)
-        headers = {"Connection": "close"}  # so that closing the response closes the socket
-        if body is not None:
-            headers["Content-Type"] = kind
-        # One that refuses before it has read everything breaks off; its answer says why.
-        with suppress(BrokenPipeError, ConnectionResetError):
-            connection.request(method, target, body=body, headers=headers)
+        kind: str = "",
+        patience: float | None = None,
+    ) -> Iterator[Response]:
+        """The answer, while the block lasts. `patience` None waits for ever: operations take as
+        long as they take."""
+        connection = self._connect()
+        connection.settimeout(patience)
+        headers = [("Content-Type", kind)] if kind else []
         try:
-            response = connection.getresponse()
-        except (http.client.HTTPException, OSError) as error:
-            connection.close()
+            with exchange(connection, method, target, body, headers) as response:
+                if response.status >= 400:
+                    raise _refusal(response)
+                yield response
+        except TimeoutError as error:
+            raise Unavailable(
+                f"The daemon on {self.path} has not answered for {patience:g} seconds.",
+                hint="Its log may say why.",
+            ) from error
+        except ConnectionError as error:
             raise Unavailable(
                 f"The daemon on {self.path} broke off: {error or type(error).__name__}.",
                 hint="Its log says why.",
             ) from error
-        if response.status >= 400:
-            with response:
-                raise _refusal(response)
-        return response
+
+    def _connect(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(self.path)
+        except PermissionError as error:
+            connection.close()
+            raise Unavailable(
+                f"You may not speak to the daemon: {self.path} is for root and the group "
+                "alongside.",
+                hint="usermod -aG alongside YOU and log in again, or use sudo.",
+            ) from error
+        except OSError as error:
+            connection.close()
+            raise Unavailable(
+                f"The daemon does not answer on {self.path}: {error.strerror or error}.",
+                hint="Start it: alongside daemon. Another socket is named by --socket or "
+                f"{VARIABLE}. Ports that are routed go on reaching what they reach.",
+            ) from error
+        return connection
 
 
 def _target(path: str, query: dict[str, object]) -> str:
@@ -131,12 +130,17 @@ def _target(path: str, query: dict[str, object]) -> str:
     return quote(path) + (f"?{urlencode(given)}" if given else "")
 
 
-def _refusal(response: http.client.HTTPResponse) -> AlongsideError:
+def _document(response: Response) -> Json:
+    found: Json = json.loads(response.read())
+    return found
+
+
+def _refusal(response: Response) -> AlongsideError:
     try:
-        problem = json.load(response)
+        problem = _document(response)
     except ValueError:
         problem = {}
-    if "detail" in problem and isinstance(problem["detail"], str):
+    if isinstance(problem, dict) and isinstance(problem.get("detail"), str):
         return from_problem(problem)
     return AlongsideError(
         f"The daemon answered {response.status} {response.reason}: {problem or 'and no more'}."

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 refused or failed, 3 a bug of alongside's (with a log file
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from importlib import import_module
@@ -51,7 +52,11 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        return load(cmd_name)
+        command = load(cmd_name)
+        if not gc.isenabled():  # left so by main: from here on garbage is looked for
+            gc.freeze()
+            gc.enable()
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
@@ -76,11 +81,6 @@ class _Lazy(click.Group):
 def cli(ctx: click.Context, socket: str | None) -> None:
     """Many versions of a container side by side, and which of them the host's ports reach."""
     ctx.obj = socket
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run, and end the process with its exit code."""
-    sys.exit(run(arguments))
 
 
 def run(arguments: list[str] | None = None) -> int:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from alongside.client import Client
 from alongside.domain.errors import AlongsideError, InvalidInput, MissingRequirement, NotFound
-from alongside.domain.service import Service
 from alongside.git import Repository
+
+if TYPE_CHECKING:
+    from alongside.domain.service import Service
 
 
 @click.command("init", epilog="Example: alongside init")

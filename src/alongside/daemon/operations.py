@@ -80,7 +80,7 @@ class Operations:
             raise
         except Exception as error:
             _log.exception("an operation failed in a way that nobody foresaw")
-            emit({"event": "error", "problem": _bug(error)})
+            emit({"event": "error", "problem": bug(error)})
         finally:
             operation.finish()
 
@@ -109,7 +109,8 @@ def _ended() -> AlongsideError:
     return AlongsideError("The daemon was stopped before this was done.", hint="Say it again.")
 
 
-def _bug(error: Exception) -> dict[str, Any]:
+def bug(error: Exception) -> dict[str, Any]:
+    """The problem of an error that is none of ours."""
     return {
         "type": "urn:alongside:bug",
         "title": "bug",

@@ -11,14 +11,14 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from alongside.domain.errors import InvalidInput, StepFailed
+from alongside.domain.errors import InvalidInput, StepFailed, TooLarge
 
 MAX_BYTES = 8 << 30  # of a tree, unpacked
 MAX_FILES = 1_000_000
 
 
 async def spool(chunks: AsyncIterator[bytes], folder: Path) -> Path:
-    """Write what arrives to a file in `folder`. Raises InvalidInput past MAX_BYTES."""
+    """Write what arrives to a file in `folder`. Raises TooLarge past MAX_BYTES, StepFailed."""
     handle, name = tempfile.mkstemp(suffix=".tar", dir=folder)
     path = Path(name)
     size = 0
@@ -90,8 +90,8 @@ def _safe(members: Iterable[tarfile.TarInfo], folder: Path) -> Iterator[tarfile.
         yield member
 
 
-def _too_large() -> InvalidInput:
-    return InvalidInput(
+def _too_large() -> TooLarge:
+    return TooLarge(
         f"The tree is larger than {MAX_BYTES >> 30} GiB or has over {MAX_FILES:,} files.",
         hint="Keep generated and binary files out of the repository.",
     )

@@ -2,6 +2,7 @@
 
     AlongsideError
     ├── InvalidInput         what was typed or sent cannot be meant
+    │   └── TooLarge         more was sent than is taken
     ├── NotFound             a service, version, release or instance that is not known
     ├── Conflict             it stands against something that is there
     │   └── PortTaken        a port that somebody else holds
@@ -50,6 +51,11 @@ class InvalidInput(AlongsideError):
     status = 400
 
 
+class TooLarge(InvalidInput):
+    code = "too-large"
+    status = 413
+
+
 class NotFound(AlongsideError):
     code = "not-found"
     status = 404
@@ -93,6 +99,7 @@ _BY_CODE: dict[str, type[AlongsideError]] = {
     kind.code: kind
     for kind in (
         InvalidInput,
+        TooLarge,
         NotFound,
         Conflict,
         PortTaken,

@@ -14,7 +14,6 @@ from urllib.parse import urlsplit, urlunsplit
 from alongside.domain.errors import InvalidInput, NotFound
 from alongside.domain.nearest import nearest
 from alongside.git.command import GitFailed, environment, git
-from alongside.git.tree import tree_archive
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,5 +133,8 @@ class Repository:
 
         Raises InvalidInput for submodules and for LFS files that are only pointers.
         """
+        # Hooks run this module at every tag, and few of them pack a tree.
+        from alongside.git.tree import tree_archive  # noqa: PLC0415
+
         with tree_archive(self.git_dir, source.commit, source.commit_time) as file:
             yield file

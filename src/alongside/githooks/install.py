@@ -9,7 +9,6 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from importlib.resources import files
 from pathlib import Path
 
 from alongside.client import DEFAULT_SOCKET
@@ -131,7 +130,7 @@ def _values(repository: Repository, socket: str) -> dict[str, str]:
 
 
 def _write(path: Path, template: str, values: dict[str, str]) -> None:
-    text = files("alongside.githooks").joinpath(template).read_text()
+    text = Path(__file__).with_name(template).read_text()
     for key, value in values.items():
         text = text.replace(key, value)
     path.write_text(text)

@@ -1,0 +1,84 @@
+"""What requests hold: bodies, and the words that many of them share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Query
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+REFERENCE = "A version: `dns@1.1.0`, a range `dns@^1.1`, `dns@latest`, or the container's name."
+
+
+def _plain_text(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("holds a zero byte")
+    return value
+
+
+def _true_or_false(value: object) -> object:
+    if value not in ("true", "false", True, False):
+        raise ValueError("should be true or false")
+    return value
+
+
+Text = Annotated[str, Field(max_length=4096), AfterValidator(_plain_text)]
+Flag = Annotated[bool, BeforeValidator(_true_or_false)]  # in a query; a body has JSON's own
+Service = Annotated[Text | None, Query(description="Only this service.", examples=["dns"])]
+
+
+class Change(BaseModel):
+    """What every change takes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    message: Annotated[Text, Field(description="Why, for the history.", examples=["Debian 13"])] = (
+        ""
+    )
+    dry_run: Annotated[
+        bool, Field(description="Say what would be done, to the nft text, and do nothing.")
+    ] = False
+
+
+class Referring(Change):
+    reference: Annotated[Text, Field(description=REFERENCE, examples=["dns@1.1.0"])]
+
+
+class Activation(Referring):
+    take: Annotated[
+        bool, Field(description="Take ports that another program on the host listens on.")
+    ] = False
+
+
+class Removal(Referring):
+    volumes: Annotated[bool, Field(description="Its own volumes as well.")] = False
+    force: Annotated[bool, Field(description="Also the version that a rollback would go to.")] = (
+        False
+    )
+
+
+class Assigning(Change):
+    assignments: Annotated[
+        list[Text],
+        Field(
+            description="`[ADDRESS:]PUBLIC:[ADDRESS:]LISTENS[/PROTOCOL]`; all of them in one "
+            "transaction.",
+            examples=[["80:50080/tcp"]],
+            min_length=1,
+            max_length=1024,
+        ),
+    ]
+    take: Annotated[
+        bool, Field(description="Take a port that another program on the host listens on.")
+    ] = False
+
+
+class Unassigning(Change):
+    ports: Annotated[
+        list[Text],
+        Field(description="As they were assigned.", examples=[["80/tcp"]], min_length=1),
+    ]
+
+
+class Rollback(Change):
+    service: Annotated[Text, Field(description="The service.", examples=["dns"])]

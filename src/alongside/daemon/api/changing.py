@@ -1,0 +1,110 @@
+"""The verbs that change something. Each is an operation, which ends whoever follows it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import StreamingResponse
+
+from alongside.daemon.api.answers import ndjson, streams
+from alongside.daemon.api.bodies import (
+    Activation,
+    Assigning,
+    Change,
+    Referring,
+    Removal,
+    Rollback,
+    Unassigning,
+)
+from alongside.daemon.api.route import StrictRoute
+from alongside.daemon.context import Context
+from alongside.daemon.operations import Emit, Operations
+from alongside.daemon.peers import actor
+from alongside.daemon.verbs.activate import activate, deactivate, rollback
+from alongside.daemon.verbs.assign import assign, unassign
+from alongside.daemon.verbs.change import Asked, Result
+from alongside.daemon.verbs.stop import rm, stop
+from alongside.daemon.verbs.up import up
+
+
+def changing(context: Context, operations: Operations) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["changing"], route_class=StrictRoute)
+
+    def start(
+        request: Request, body: Change, verb: Callable[[Asked, Emit], Awaitable[Result]]
+    ) -> StreamingResponse:
+        asked = Asked(actor(request), body.message, body.dry_run)
+        return ndjson(operations.start(lambda emit: verb(asked, emit)))
+
+    @router.post("/up", name="up", **streams(413, links=_LINKS))
+    async def post_up(body: Referring, request: Request) -> StreamingResponse:
+        """Run a version beside the others, and wait until it is ready."""
+        return start(request, body, lambda asked, emit: up(context, body.reference, asked, emit))
+
+    @router.post("/stop", name="stop", **streams(413))
+    async def post_stop(body: Referring, request: Request) -> StreamingResponse:
+        """Stop a version that has no ports. Its addresses are kept."""
+        return start(request, body, lambda asked, emit: stop(context, body.reference, asked, emit))
+
+    @router.post("/rm", name="rm", **streams(413))
+    async def post_rm(body: Removal, request: Request) -> StreamingResponse:
+        """Remove a version's instance. Its release and image stay."""
+        return start(
+            request,
+            body,
+            lambda asked, emit: rm(
+                context, body.reference, asked, emit, force=body.force, volumes=body.volumes
+            ),
+        )
+
+    @router.post("/activate", name="activate", **streams(413, links=_LINKS))
+    async def post_activate(body: Activation, request: Request) -> StreamingResponse:
+        """Give the service's ports to a version, as one kernel transaction.
+
+        One that does not run is started first, and only a version that is ready gets the ports.
+        """
+        return start(
+            request,
+            body,
+            lambda asked, emit: activate(context, body.reference, asked, emit, take=body.take),
+        )
+
+    @router.post("/deactivate", name="deactivate", **streams(413))
+    async def post_deactivate(body: Referring, request: Request) -> StreamingResponse:
+        """Take the ports from a service; with a version, only if that version has them."""
+        return start(
+            request, body, lambda asked, emit: deactivate(context, body.reference, asked, emit)
+        )
+
+    @router.post("/rollback", name="rollback", **streams(413))
+    async def post_rollback(body: Rollback, request: Request) -> StreamingResponse:
+        """Give the ports back to the last known good version."""
+        return start(
+            request, body, lambda asked, emit: rollback(context, body.service, asked, emit)
+        )
+
+    @router.post("/assign", name="assign", **streams(413))
+    async def post_assign(body: Assigning, request: Request) -> StreamingResponse:
+        """Give public ports to whatever listens elsewhere on the host."""
+        return start(
+            request,
+            body,
+            lambda asked, emit: assign(context, body.assignments, asked, emit, take=body.take),
+        )
+
+    @router.post("/unassign", name="unassign", **streams(413))
+    async def post_unassign(body: Unassigning, request: Request) -> StreamingResponse:
+        """Take assigned ports back; those and no others."""
+        return start(request, body, lambda asked, emit: unassign(context, body.ports, asked, emit))
+
+    return router
+
+
+_LINKS: dict[str, Any] = {
+    "what it writes": {
+        "operationId": "logs",
+        "parameters": {"reference": "$request.body#/reference"},
+    }
+}

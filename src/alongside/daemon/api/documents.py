@@ -1,0 +1,225 @@
+"""The schemas of answers. Within /v1 fields are added and never change or go, so a client reads
+what it knows and leaves the rest."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Problems = Annotated[list[str], Field(description="What is wrong on the host now, as sentences.")]
+State = Annotated[
+    str,
+    Field(
+        description="The container's state in the engine's words; `none` without a container.",
+        examples=["running"],
+    ),
+]
+Health = Annotated[
+    str, Field(description="`starting`, `healthy`, `unhealthy`; empty without a health check.")
+]
+PublicPort = Annotated[str, Field(description="`53/udp`, `192.0.2.7:80/tcp`.", examples=["53/udp"])]
+Version = Annotated[str, Field(examples=["1.1.0"])]
+Address4 = Annotated[str | None, Field(examples=["10.213.0.2"])]
+Address6 = Annotated[str | None, Field(examples=["fd5c:9a1e:77b0::2"])]
+Restarts = Annotated[int, Field(ge=0, description="By the engine, since it was created.")]
+
+
+class Document(BaseModel):
+    # Schemas alone: most daemons are never asked for theirs.
+    model_config = ConfigDict(defer_build=True)
+
+
+class EngineVersion(Document):
+    """The container engine."""
+
+    version: Annotated[str, Field(examples=["28.5.2"])]
+    api: Annotated[str, Field(examples=["1.51"])]
+    operating_system: str
+
+
+class Info(Document):
+    """The daemon itself."""
+
+    version: Annotated[str, Field(description="alongside's own.")]
+    pid: int
+    state_dir: str
+    socket: str
+    engine: Annotated[EngineVersion | None, Field(description="null where it does not answer.")]
+    compose: Annotated[str | None, Field(description="Its version.", examples=["2.26.1"])]
+    problems: Problems
+
+
+class Share(Document):
+    """A version's part of a split: its weight, of the sum of all."""
+
+    version: Version
+    weight: Annotated[int, Field(ge=1)]
+
+
+class Routed(Document):
+    """A public port, and who shares its traffic."""
+
+    port: PublicPort
+    split: list[Share]
+
+
+class LocalPort(Document):
+    """127.0.0.1 and [::1] at `number` reach the container's `target`."""
+
+    protocol: Literal["tcp", "udp"]
+    target: int
+    number: int
+
+
+class Places(Document):
+    """Where an instance is reached from the host itself."""
+
+    local_ports: list[LocalPort]
+    address4: Address4
+    address6: Address6
+
+
+class VersionStatus(Places):
+    version: Version
+    state: State
+    health: Health
+    routed: Annotated[bool, Field(description="Whether a port reaches it.")]
+    current: Annotated[bool, Field(description="Of a singleton the version that is to run.")]
+    bad: Annotated[bool, Field(description="Marked bad: a rollback does not go there.")]
+    started: datetime | None
+    restarts: Restarts
+    created: Annotated[datetime, Field(description="When the release was made.")]
+    commit: str
+
+
+class ServiceStatus(Document):
+    name: Annotated[str, Field(examples=["dns"])]
+    repository: str
+    source: str
+    workload: Literal["singleton", "switched", "replicated"]
+    current: Annotated[
+        str | None,
+        Field(description="The one version that has the ports; of a singleton the one that runs."),
+    ]
+    rollback_to: Annotated[str | None, Field(description="Where a rollback would go.")]
+    ports: list[Routed]
+    versions: Annotated[list[VersionStatus], Field(description="Newest first.")]
+
+
+class Status(Document):
+    services: list[ServiceStatus]
+    problems: Problems
+
+
+class Release(Document):
+    service: str
+    version: Version
+    repository: str
+    source: Annotated[str, Field(description="Where the tag came from.")]
+    commit: str
+    tree: str
+    image: Annotated[str, Field(examples=["repo/dns:1.1.0"])]
+    image_id: Annotated[str, Field(description="What is run, whatever the image's name means.")]
+    created: datetime
+    state: State
+    routed: bool
+
+
+class Releases(Document):
+    releases: list[Release]
+
+
+class Instance(Places):
+    name: Annotated[str, Field(description="The container's.", examples=["dns-1.1.0"])]
+    service: str
+    version: Version
+    state: State
+    health: Health
+    image_id: str | None
+    routed: bool
+    restarts: Restarts
+    exit_code: int | None
+    started: datetime | None
+
+
+class Instances(Document):
+    instances: list[Instance]
+
+
+class Target(Share):
+    """A version's part, and where it leads."""
+
+    address4: Address4
+    address6: Address6
+    target: Annotated[int | None, Field(description="The container's port.")]
+    local_port: int | None
+
+
+class Port(Document):
+    port: PublicPort
+    service: str
+    follows: Annotated[
+        str | None,
+        Field(
+            description="The range that chooses its version, of a port of `also`.", examples=["^1"]
+        ),
+    ]
+    split: list[Target]
+
+
+class Assigned(Document):
+    """A public port of what is no version of a service."""
+
+    port: PublicPort
+    target: Annotated[str, Field(examples=["50080", "10.0.3.2:5353"])]
+
+
+class Ports(Document):
+    ports: list[Port]
+    assigned: list[Assigned]
+
+
+class Entry(Document):
+    """An operation."""
+
+    id: int
+    at: datetime
+    finished: Annotated[datetime | None, Field(description="null while it runs.")]
+    verb: Annotated[str, Field(examples=["activate"])]
+    service: str
+    from_: Annotated[str, Field(alias="from", description="The version before; empty for none.")]
+    to: Annotated[str, Field(description="The version after; empty for none.")]
+    actor: Annotated[str, Field(description="Who, by the socket's peer credentials.")]
+    uid: int
+    message: Annotated[str, Field(description="Why, in their words.")]
+    outcome: Literal["pending", "done", "unchanged", "failed", "interrupted"]
+    detail: Annotated[str, Field(description="How it ended, where there is more to say.")]
+    steps: Annotated[
+        list[tuple[str, str]],
+        Field(description="Name, and `started` or `done`.", examples=[[["switch", "done"]]]),
+    ]
+
+
+class History(Document):
+    history: list[Entry]
+
+
+class TaggedRelease(Document):
+    service: str
+    version: Version
+    commit: str
+
+
+class Tagged(Document):
+    releases: list[TaggedRelease]
+
+
+class Shared(Document):
+    files: Annotated[list[str], Field(description="Paths in the repository.", examples=[[".env"]])]
+
+
+class Kept(Document):
+    path: str
+    changed: Annotated[bool, Field(description="Whether it differed from what was kept.")]

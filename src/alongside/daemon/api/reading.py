@@ -1,0 +1,97 @@
+"""Who only looks."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import Response, StreamingResponse
+
+from alongside.daemon import reads
+from alongside.daemon.api import documents
+from alongside.daemon.api.answers import answer, answers, ndjson, streams, writes
+from alongside.daemon.api.bodies import REFERENCE, Flag, Service, Text
+from alongside.daemon.api.route import StrictRoute
+from alongside.daemon.context import Context
+from alongside.daemon.operations import Operations
+from alongside.daemon.verbs.change import one_version
+from alongside.domain.errors import NotFound
+
+
+def reading(context: Context, operations: Operations) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["reading"], route_class=StrictRoute)
+
+    @router.get("/info", **answers(documents.Info))
+    async def info() -> Response:
+        """Describe the daemon, its engine, and what is wrong."""
+        return answer(await reads.info(context, os.getpid()))
+
+    @router.get("/status", **answers(documents.Status, 404))
+    async def status(service: Service = None) -> Response:
+        """Show services, their versions newest first, and who has the ports."""
+        return answer(await reads.status(context, service))
+
+    @router.get("/releases", **answers(documents.Releases, 404))
+    async def releases(service: Service = None) -> Response:
+        """List releases, newest first."""
+        return answer(await reads.releases(context, service))
+
+    @router.get("/instances", **answers(documents.Instances, 404))
+    async def instances(service: Service = None) -> Response:
+        """List instances, with their addresses and local ports."""
+        return answer(await reads.instances(context, service))
+
+    @router.get("/ports", **answers(documents.Ports, 404))
+    async def ports(service: Service = None) -> Response:
+        """Show where each public port leads."""
+        return answer(await reads.ports(context, service))
+
+    @router.get("/history", **answers(documents.History, 404))
+    async def history(
+        service: Service = None,
+        limit: Annotated[
+            int, Query(ge=1, le=10_000, description="Operations at most.", examples=[20])
+        ] = 50,
+    ) -> Response:
+        """Show what was done, newest first."""
+        return answer(reads.history(context, service, limit))
+
+    @router.get("/tags", **answers(documents.Tagged))
+    async def tags(
+        tag: Annotated[Text, Query(description="The tag's name.", examples=["1.1.0"])],
+        repository: Annotated[Text, Query(description="Its repository.", examples=["dns"])],
+    ) -> Response:
+        """List the releases that were made from a tag."""
+        return answer(reads.tags(context, tag, repository))
+
+    @router.get("/logs", **writes(404, 502, 503))
+    async def logs(
+        reference: Annotated[Text, Query(description=REFERENCE, examples=["dns@1.1.0"])],
+        tail: Annotated[
+            int, Query(ge=0, le=1_000_000, description="Lines to begin with.", examples=[20])
+        ] = 100,
+        follow: Annotated[Flag, Query(description="Go on as it writes.", examples=[False])] = False,
+    ) -> StreamingResponse:
+        """Show what a version's container writes."""
+        service, version = one_version(context, reference)
+        instance = context.instances.get(service, version)
+        name = instance.name if instance else f"{service}-{version}"
+        if await context.engine.container(name) is None:
+            raise NotFound(
+                f"{service}@{version} has no container, so there are no logs.",
+                hint=f"Start it: alongside up {service}@{version}",
+            )
+        lines = context.engine.logs(name, tail=tail, follow=follow)
+        return StreamingResponse((f"{line}\n" async for line in lines), media_type="text/plain")
+
+    @router.get("/operations/{number}", **streams(404))
+    async def operation(
+        number: Annotated[
+            int, Path(description="From its `operation` event, or the history.", examples=[12])
+        ],
+    ) -> StreamingResponse:
+        """Follow an operation that runs, or ended lately, from its first event."""
+        return ndjson(operations.get(number))
+
+    return router
