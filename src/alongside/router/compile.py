@@ -288,8 +288,8 @@ def _reject(port: Port) -> Rule:
     return Rule((OfProtocol(port.protocol),), _rejection(port), f"nobody {port}")
 
 
-def _rejection(port: Port) -> Reject:
-    return Reject(reset=port.protocol is Protocol.TCP)
+def _rejection(port: Port, family: Family | None = None) -> Reject:
+    return Reject(port.protocol is Protocol.TCP, family)
 
 
 def _from_containers(routed: RoutedPort, family: Family) -> Iterator[Rule]:
@@ -317,7 +317,7 @@ def _from_loopback(routed: RoutedPort, family: Family) -> Iterator[Rule]:
             case AddressTarget():
                 protocol = OfProtocol(routed.port.protocol)
                 comment = f"no way from loopback {routed.port}"
-                yield Rule((*here, protocol), _rejection(routed.port), comment)
+                yield Rule((*here, protocol), _rejection(routed.port, family), comment)
 
 
 def _from_elsewhere(routed: RoutedPort, family: Family) -> Iterator[Rule]:

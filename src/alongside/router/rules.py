@@ -222,12 +222,17 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A TCP reset, or ICMP's port unreachable."""
+    """A TCP reset, or ICMP's port unreachable; nft names the ICMP of a rule of one family."""
 
     reset: bool
+    family: Family | None = None
 
     def __str__(self) -> str:
-        return "reject with tcp reset" if self.reset else "reject"
+        if self.reset:
+            return "reject with tcp reset"
+        if self.family is None:
+            return "reject"
+        return f"reject with icmp{'' if self.family == 4 else 'v6'} port-unreachable"
 
 
 Verdict = Dnat | Redirect | Goto | Lookup | Accept | Drop | Reject

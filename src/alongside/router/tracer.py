@@ -167,7 +167,7 @@ class _Walk:
                 return Untouched()
             case Drop():
                 return Dropped(rule.comment)
-            case Reject(reset):
+            case Reject(reset=reset):
                 return Rejected(reset)
 
     def _look_up(self, key: str, name: str) -> Landing | None:
