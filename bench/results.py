@@ -30,6 +30,9 @@ class Aim:
     def met(self, value: float) -> bool:
         return _COMPARISONS[self.comparison](value, self.bound)
 
+    def __str__(self) -> str:
+        return f"{self.comparison} {_number(self.bound)}"
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -39,6 +42,10 @@ class Figure:
     unit: str = ""
     aim: Aim | None = None
     note: str = ""
+
+    @property
+    def shown(self) -> str:
+        return f"{_number(self.value)} {self.unit}".strip()
 
     @property
     def verdict(self) -> str:
@@ -72,10 +79,9 @@ class Results:
         rows: list[tuple[str, ...]] = [("", "what", "figure", "aim", "verdict", "")]
         part = ""
         for one in self.figures:
-            aim = f"{one.aim.comparison} {_number(one.aim.bound)}" if one.aim else ""
-            figure = f"{_number(one.value)} {one.unit}".strip()
             named = one.part if one.part != part else ""
-            rows.append((named, one.what, figure, aim, one.verdict, one.note))
+            aim = str(one.aim or "")
+            rows.append((named, one.what, one.shown, aim, one.verdict, one.note))
             part = one.part
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         rows.insert(1, tuple("-" * width for width in widths))

@@ -21,6 +21,12 @@ def test_the_command_line_is_documented_as_it_is() -> None:
     assert (ROOT / "docs" / "cli.md").read_text() == generated, "run scripts/docs-cli"
 
 
+def test_the_figures_are_those_of_the_reference_run() -> None:
+    generated = runpy.run_path(str(ROOT / "scripts" / "docs-performance"))["page"]()
+    page = (ROOT / "docs" / "performance.md").read_text()
+    assert page == generated, "run scripts/docs-performance"
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_says_what_it_does_and_gives_an_example(verb: str) -> None:
     command = load(verb)
