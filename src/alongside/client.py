@@ -49,6 +49,12 @@ class Client:
             "POST", f"/v1/{verb}", json.dumps(body).encode(), "application/json"
         )
 
+    def abort(self, operation: int) -> Iterator[Json]:
+        """Give an operation up; its events from the first."""
+        yield from self._events(
+            "POST", f"/v1/operations/{operation}/abort", b"", "application/json"
+        )
+
     def build(self, archive: Iterable[bytes], /, **source: object) -> Iterator[Json]:
         """Send a tag's tree as a tar; the events of its build."""
         yield from self._events("POST", _target("/v1/builds", source), archive, "application/x-tar")

@@ -10,10 +10,17 @@ from alongside.cli.changing import change, changing
 @click.command("activate", epilog="Example: alongside activate dns@1.3.0 -m 'new resolver'")
 @click.argument("reference", metavar="SERVICE@VERSION")
 @click.option("--take", is_flag=True, help="Take ports that another program listens on.")
+@click.option("--force", is_flag=True, help="Also a version that is marked bad.")
 @changing
 @click.pass_context
 def command(
-    ctx: click.Context, reference: str, take: bool, message: str, dry_run: bool, as_json: bool
+    ctx: click.Context,
+    reference: str,
+    take: bool,
+    force: bool,
+    message: str,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Give the service's ports to a version, atomically.
 
@@ -27,6 +34,7 @@ def command(
         as_json,
         reference=reference,
         take=take,
+        force=force,
         message=message,
         dry_run=dry_run,
     )

@@ -39,6 +39,8 @@ def follow(events: Iterator[Json], *, as_json: bool = False) -> None:
             click.echo(json.dumps(event))
         elif event["event"] == "log":
             click.echo(click.style(event["text"], dim=True) if _tty() else event["text"], err=True)
+        elif event["event"] == "probe" and event["heard"]:
+            click.echo(f"probe failed: {event['heard']}", err=True)
         elif event["event"] == "step" and event["state"] == "done":
             mark = click.style("✓", fg="green") if _tty() else "done:"
             seconds = event.get("seconds")

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
+from alongside.domain.duration import parse_duration
 from alongside.domain.errors import InvalidInput
 from alongside.domain.nearest import nearest
 
 KEY = "x-alongside"
 DOCS = "docs/x-alongside.md has every key with an example."
 
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
-_UNITS = (3600.0, 60.0, 1.0, 0.001)  # seconds
-
 
 def _seconds(value: object) -> object:
-    """`90`, or Compose's own `1m30s`."""
-    match = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
-    if match is None:
-        return _number(value)
-    parts = zip(match.groups(), _UNITS, strict=True)
-    return sum(float(part) * unit for part, unit in parts if part is not None)
+    """`90`, or Compose's own `1m30s`; days too, as in `30d`."""
+    if isinstance(value, str) and value[:1].isdigit():
+        with suppress(InvalidInput):
+            return parse_duration(value)
+    return _number(value)
 
 
 def _number(value: object) -> object:
@@ -48,6 +46,17 @@ def _texts(value: object) -> object:
 
 def _words(value: object) -> object:
     return {value: True} if value in ("health", "running") else value
+
+
+def _command(value: object) -> object:
+    """A text is for the shell, as in Compose's own CMD-SHELL."""
+    return ["sh", "-c", value] if isinstance(value, str) and value else value
+
+
+def _watched(value: object) -> object:
+    if value == "none":
+        return {"for": 0}
+    return value if isinstance(value, Mapping | WatchSettings) else {"for": value}
 
 
 Number = Annotated[int, BeforeValidator(_number)]
@@ -81,6 +90,22 @@ class ReadySettings(_Settings):
         return value
 
 
+class WatchSettings(_Settings):
+    """`watch:`. A duration alone is `for`."""
+
+    length: Annotated[Seconds, Field(ge=0, le=86400, alias="for")] = 30.0
+    every: Annotated[Seconds, Field(ge=0.05, le=3600)] = 1.0
+    failures: Annotated[Number, Field(ge=1, le=100)] = 3
+    within: Annotated[Seconds, Field(gt=0, le=60)] = 2.0
+
+
+class StandbySettings(_Settings):
+    """`standby:`."""
+
+    keep: Annotated[Number, Field(ge=0, le=100)] = 1
+    kept_as: Annotated[Literal["running", "paused", "stopped"], Field(alias="as")] = "running"
+
+
 class ServiceSettings(_Settings):
     """`x-alongside` on a service that has `build:`."""
 
@@ -90,6 +115,14 @@ class ServiceSettings(_Settings):
     linked: Annotated[list[str], BeforeValidator(_listed)] = []
     shared: bool | None = None
     also: Annotated[dict[str, str], BeforeValidator(_texts)] = {}
+    before: Annotated[list[str], BeforeValidator(_command)] = []
+    watch: Annotated[WatchSettings, BeforeValidator(_watched)] = WatchSettings()
+    drain: Annotated[Seconds, Field(ge=0, le=7 * 86400)] | Literal["none", "forever"] = "forever"
+    standby: StandbySettings = StandbySettings()
+    keep: Annotated[Number, Field(ge=1, le=10_000)] | None = None
+    keep_for: Annotated[Seconds, Field(gt=0)] | None = None
+    follow: Annotated[str | None, Field(min_length=1, max_length=200)] = None
+    save: bool = False
 
     @field_validator("linked")
     @classmethod
@@ -133,12 +166,23 @@ def _mistake(kind: type[_Settings], place: str, error: Mapping[str, Any]) -> Inv
                 f"{where} of {place} is for services that have `build:`, and {place} has none.",
                 hint=f"{KEY} of {place} can say `shared`, and nothing else.",
             )
-        model = ReadySettings if keys[:1] == ["ready"] else kind
+        known = [
+            field.alias or name for name, field in _NESTED.get(keys[0], kind).model_fields.items()
+        ]
         return InvalidInput(
             f"{where} of {place} is not a key that alongside knows.",
-            hint=nearest(keys[-1], list(model.model_fields), what="known keys are"),
+            hint=nearest(keys[-1], known, what="known keys are"),
         )
     said = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    if error["type"] == "model_type":
+    if keys == ["drain", "literal['none','forever']"]:
+        where, said = f"{KEY}.drain", "should be a duration (30s), none or forever"
+    if error["type"] == "model_type" and keys == ["ready"]:
         said = "should be `health`, `running`, or a key of what to ask with a value: {tcp: 80}"
     return InvalidInput(f"{where} of {place} is {error['input']!r}; it {said}.", hint=DOCS)
+
+
+_NESTED: Mapping[str, type[_Settings]] = {
+    "ready": ReadySettings,
+    "watch": WatchSettings,
+    "standby": StandbySettings,
+}

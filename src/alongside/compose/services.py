@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from alongside.compose.also import also_of
+from alongside.compose.policies import policies
 from alongside.compose.ports import check_distinct, publishes
 from alongside.compose.readiness import readiness
 from alongside.compose.schema import KEY, ServiceSettings, SharingSettings, read
@@ -66,6 +67,7 @@ def _service(name: str, raw: Model, model: Model) -> Service:
     depends = dependencies(name, model)
     own = [name, *(one.name for one in depends if one.sharing is Sharing.OWN)]
     shared = [one.name for one in depends if one.sharing is Sharing.SHARED]
+    policy = policies(place, settings)
     return Service(
         name=name,
         image=_repository(place, str(raw.get("image") or name)),
@@ -78,6 +80,13 @@ def _service(name: str, raw: Model, model: Model) -> Service:
         also=also_of(place, settings.also, ports),
         host_network=raw.get("network_mode") == "host",
         linked=tuple(settings.linked),
+        before=tuple(settings.before),
+        watch=policy.watch,
+        drain=policy.drain,
+        standby=policy.standby,
+        retention=policy.retention,
+        follow=policy.follow,
+        save=settings.save,
     )
 
 

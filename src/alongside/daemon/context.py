@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from alongside.daemon.operations import Operations
 from alongside.daemon.paths import StatePaths
+from alongside.domain.deployment import Mark
 from alongside.domain.history import trail
 from alongside.domain.instance import Instance
 from alongside.domain.port import Port, Protocol
 from alongside.domain.release import Release
-from alongside.domain.version import Dated
+from alongside.domain.version import Dated, Version
 from alongside.engine.protocol import (
     LABEL_ORDINAL,
     LABEL_SERVICE,
@@ -30,10 +32,18 @@ from alongside.plan.wanted import wanted_ruleset
 from alongside.router.protocol import Router, Ruleset
 from alongside.store.assignments import Assignments
 from alongside.store.database import Database
+from alongside.store.former import Formers
+from alongside.store.holds import Holds
 from alongside.store.instances import Instances
 from alongside.store.journal import Journal
 from alongside.store.releases import Releases
 from alongside.store.routes import Routes
+from alongside.store.trials import Trials
+
+if TYPE_CHECKING:
+    from alongside.daemon.follower import Follower
+    from alongside.daemon.retirement import Retirement
+    from alongside.daemon.watcher import Watcher
 
 
 @dataclass
@@ -53,8 +63,12 @@ class Context:
     locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     bridges: frozenset[str] = frozenset()  # of the engine's networks; the reconciler follows them
     problems: dict[str, str] = field(default_factory=dict)  # by what they are about
+    operations: Operations = field(default_factory=Operations)
     background: set[asyncio.Task[None]] = field(default_factory=set)
-    on_change: Callable[[], None] = lambda: None  # wakes the reconciler
+    # What goes on beside operations; daemon/parts.py puts them here.
+    watcher: Watcher = field(init=False)
+    retirement: Retirement = field(init=False)
+    follower: Follower = field(init=False)
 
     def __post_init__(self) -> None:
         self.releases = Releases(self.database)
@@ -62,6 +76,9 @@ class Context:
         self.routes = Routes(self.database)
         self.assignments = Assignments(self.database)
         self.journal = Journal(self.database)
+        self.trials = Trials(self.database)
+        self.former = Formers(self.database)
+        self.holds = Holds(self.database)
 
     def wanted(self) -> Ruleset:
         """What the kernel should have now."""
@@ -82,6 +99,17 @@ class Context:
     def all_bridges(self, instances: Iterable[Instance]) -> frozenset[str]:
         """Every bridge that packets from containers come in by."""
         return self.bridges | {instance.subnet.bridge for instance in instances}
+
+    def trail(self, service: str) -> list[Version]:
+        """The versions that its ports came through, as a rollback walks them."""
+        marks = self.releases.marks(service)
+        good = {version for version, one in marks.items() if one.mark is Mark.GOOD}
+        return trail(self.journal.routed(service), good)
+
+    def bad(self, service: str) -> dict[Version, str]:
+        """The versions that are marked bad, and why."""
+        marks = self.releases.marks(service)
+        return {version: one.reason for version, one in marks.items() if one.mark is Mark.BAD}
 
     def known(self) -> dict[str, list[Dated]]:
         """The versions of each service, as references are resolved against them."""
@@ -111,8 +139,15 @@ class Context:
             containers=containers,
             image_ids=image_ids,
             routes=self.routes.all(),
-            trail=trail(self.journal.routed(service)),
-            bad=frozenset(self.releases.bad(service)),
+            trail=self.trail(service),
+            bad=self.bad(service),
+            unprepared=frozenset(
+                one.version
+                for one in versions
+                if one.spec.before and not self.releases.prepared(one.service, one.version)
+            ),
+            archived=frozenset(one.version for one in versions if self.paths.archive(one).exists()),
+            trial=self.trials.get(service),
             assignments=self.assignments.all(),
             singletons=self.instances.singletons(),
             copies=copies,

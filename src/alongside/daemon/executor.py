@@ -7,14 +7,18 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alongside.daemon import faults
+from alongside.daemon.before import run_before
 from alongside.daemon.context import Context
+from alongside.daemon.former import record_former
+from alongside.daemon.images import load_image
 from alongside.daemon.operations import Emit
 from alongside.daemon.projects import instance_project, shared_project
 from alongside.daemon.singletons import converge, prepare, record_singleton, tidy
-from alongside.domain.errors import AlongsideError, Conflict, NotReady, StepFailed
+from alongside.domain.deployment import Former
+from alongside.domain.errors import AlongsideError, Conflict, NotReady, StepFailed, said_of
 from alongside.domain.history import Actor, Outcome
 from alongside.host.default_route import default_gateway
 from alongside.host.proxy_address import ensure_proxy_address
@@ -26,6 +30,9 @@ from alongside.plan.steps import (
     AwaitReady,
     CleanUdp,
     Forget,
+    LoadImage,
+    OpenTrial,
+    Pause,
     Plan,
     PrepareSingleton,
     RecordAssignments,
@@ -33,15 +40,20 @@ from alongside.plan.steps import (
     RecordSingleton,
     Remove,
     ReplaceSingleton,
+    RunBefore,
     Start,
     StartShared,
     Step,
     Stop,
     Switch,
     TidySingleton,
+    Wake,
 )
 from alongside.ready import asked_at, wait_ready
 from alongside.router.protocol import RoutedPort
+
+if TYPE_CHECKING:
+    from alongside.daemon.watcher import Verdict
 
 LATE_REPLIES = 1.0  # seconds after a switch until UDP flows are looked at once more
 
@@ -51,17 +63,28 @@ class Executor:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._emit: Emit = lambda _: None
+        self._actor = ""
+        self._verb = ""
+        self._service = ""
+        self.operation = 0  # its number in the history
+        self.verdict: asyncio.Future[Verdict] | None = None  # where a version is on trial now
         self.gap: float | None = None
         self._actions: dict[type, Callable[[Any], Awaitable[None]]] = {
             Allocate: self._allocate,
             StartShared: self._start_shared,
+            LoadImage: self._load_image,
+            RunBefore: self._run_before,
+            Wake: self._wake,
             Start: self._start,
             AwaitReady: self._await_ready,
             Switch: self._switch,
             CleanUdp: self._clean_udp,
+            OpenTrial: self._open_trial,
             PrepareSingleton: self._prepare_singleton,
             ReplaceSingleton: self._replace_singleton,
             TidySingleton: self._tidy_singleton,
+            Pause: self._pause,
             Stop: self._stop,
             Remove: self._remove,
             Forget: self._forget,
@@ -69,11 +92,14 @@ class Executor:
 
     async def run(self, plan: Plan, actor: Actor, message: str, emit: Emit) -> None:
         """Carry the plan out. Raises what a step raises; the routes are then the old ones,
-        unless the kernel had the new ones already."""
+        unless the kernel had the new ones already. An operation whose version is then on trial
+        is ended by the verdict."""
         journal = self._context.journal
         operation = journal.begin(
             plan.verb, plan.service, actor, before=plan.before, after=plan.after, message=message
         )
+        self.operation, self._emit = operation, emit
+        self._actor, self._verb, self._service = actor.name, plan.verb, plan.service
         emit(
             {
                 "event": "operation",
@@ -86,11 +112,12 @@ class Executor:
         put_back = self._put_back if plan.singleton else None
         try:
             for position, step in enumerate(plan.steps, start=1):
+                former = self._context.former.all(plan.service)
                 await self._step(operation, position, step, emit)
                 if isinstance(step, RecordSingleton):
                     undo = partial(record_singleton, self._context, step, back=True)
                 elif isinstance(step, RecordRoutes):
-                    undo = partial(self._context.routes.replace, step.service, step.seen)
+                    undo = partial(self._take_back, step, former)
                 elif isinstance(step, RecordAssignments):
                     undo = partial(self._context.assignments.replace, step.ports, step.seen)
                 if position == plan.settled_at:
@@ -102,9 +129,12 @@ class Executor:
                     journal.mark_routed(operation, False)
             if put_back is not None:
                 await put_back(plan, error)
-            detail = error.message if isinstance(error, AlongsideError) else repr(error)
-            journal.end(operation, Outcome.FAILED, detail)
+            journal.end(operation, Outcome.FAILED, said_of(error))
+            if isinstance(error, AlongsideError) and error.log and not journal.output(operation):
+                journal.write(operation, error.log)
             raise
+        if plan.trial is not None:
+            return
         detail = plan.reason
         if self.gap is not None:
             detail = f"none ran for {self.gap:.2f} s"
@@ -136,7 +166,8 @@ class Executor:
         emit({**event, "state": "done", "seconds": round(time.monotonic() - started, 4)})
 
     def _record_routes(self, operation: int, step: RecordRoutes) -> None:
-        routes = self._context.routes.all()
+        context = self._context
+        routes = context.routes.all()
         now = {route for route in routes if route.service == step.service}
         if now != set(step.seen):
             raise Conflict(
@@ -146,10 +177,15 @@ class Executor:
                 "holds.",
             )
         ports = [route.port for route in step.routes]
-        check_free(step.service, ports, routes, self._context.assignments.all())
-        with self._context.database.transaction():
-            self._context.routes.replace(step.service, step.routes)
-            self._context.journal.mark_routed(operation, True)
+        check_free(step.service, ports, routes, context.assignments.all())
+        with context.database.transaction():
+            context.routes.replace(step.service, step.routes)
+            record_former(context, step)
+            context.journal.mark_routed(operation, True)
+
+    def _take_back(self, step: RecordRoutes, former: list[Former]) -> None:
+        self._context.routes.replace(step.service, step.seen)
+        self._context.former.replace(step.service, former)
 
     def _record_assignments(self, operation: int, step: RecordAssignments) -> None:
         context = self._context
@@ -177,6 +213,24 @@ class Executor:
     async def _start_shared(self, step: StartShared) -> None:
         project = await shared_project(self._context, step.release)
         await self._context.compose.up(project, step.services)
+
+    async def _load_image(self, step: LoadImage) -> None:
+        await load_image(self._context, step.release)
+
+    async def _run_before(self, step: RunBefore) -> None:
+        await run_before(self._context, step, self.operation, self._emit)
+
+    async def _wake(self, step: Wake) -> None:
+        self._context.instances.want(step.instance, "running")
+        await self._context.engine.start(step.instance.name)
+
+    async def _pause(self, step: Pause) -> None:
+        self._context.instances.want(step.instance, "paused")
+        await self._context.engine.pause(step.instance.name)
+
+    async def _open_trial(self, step: OpenTrial) -> None:
+        watcher, emit = self._context.watcher, self._emit
+        self.verdict = watcher.open(step.release, step.seconds, self.operation, emit)
 
     async def _start(self, step: Start) -> None:
         self._context.instances.want(step.instance, "running")
@@ -219,6 +273,8 @@ class Executor:
 
     async def _switch(self, _: Switch) -> None:
         await self._context.commit()
+        self._context.watcher.displaced(self._service, f"{self._verb} by {self._actor}")
+        self._context.retirement.wake()
 
     async def _clean_udp(self, step: CleanUdp) -> None:
         context = self._context

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from alongside.domain.errors import AlongsideError, NotFound
+from alongside.domain.errors import AlongsideError, Conflict, NotFound
+from alongside.domain.history import Actor
 
 Event = dict[str, Any]
 Emit = Callable[[Event], None]
@@ -23,7 +24,18 @@ class Operation:
 
     events: list[Event] = field(default_factory=list)
     finished: bool = False
+    abort: asyncio.Future[Actor] | None = None  # of one that can be given up
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def begun(self) -> bool:
+        """Whether it has its number in the history."""
+        return any(event["event"] == "operation" for event in self.events)
+
+    def give_up(self, by: Actor) -> None:
+        """Ask it to end as if it had not begun; nothing where it has ended, or cannot be."""
+        if self.abort is not None and not self.finished and not self.abort.done():
+            self.abort.set_result(by)
 
     def emit(self, event: Event) -> None:
         self.events.append(event)
@@ -57,9 +69,15 @@ class Operations:
         self._by_id: dict[int, Operation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, work: Callable[[Emit], Awaitable[Event]]) -> Operation:
-        """Run `work` in the background; what it returns is the last event's result."""
-        operation = Operation()
+    def start(
+        self,
+        work: Callable[[Emit], Awaitable[Event]],
+        *,
+        abort: asyncio.Future[Actor] | None = None,
+    ) -> Operation:
+        """Run `work` in the background; what it returns is the last event's result. It looks at
+        `abort` itself, if it can be given up."""
+        operation = Operation(abort=abort)
         task = asyncio.create_task(self._run(operation, work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -98,6 +116,21 @@ class Operations:
             )
         return self._by_id[number]
 
+    def abort(self, number: int, by: Actor) -> Operation:
+        """Ask it to end as if it had not begun. Raises NotFound, Conflict."""
+        operation = self.get(number)
+        if operation.finished:
+            raise Conflict(
+                f"Operation {number} has ended.", hint="`alongside history` shows how it ended."
+            )
+        if operation.abort is None:
+            raise Conflict(
+                f"Operation {number} cannot be given up; it goes on to its end.",
+                hint="A deploy can be. `alongside rollback SERVICE` goes back from others.",
+            )
+        operation.give_up(by)
+        return operation
+
     async def cancel(self) -> None:
         """End what runs: the daemon stops. What was switched stays switched."""
         for task in list(self._tasks):
@@ -106,7 +139,10 @@ class Operations:
 
 
 def _ended() -> AlongsideError:
-    return AlongsideError("The daemon was stopped before this was done.", hint="Say it again.")
+    return AlongsideError(
+        "The daemon was stopped before this was done.",
+        hint="`alongside history` shows how far it came.",
+    )
 
 
 def bug(error: Exception) -> dict[str, Any]:

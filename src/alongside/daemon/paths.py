@@ -15,6 +15,7 @@ class StatePaths:
     state.db              routes wanted, addresses given out, releases, history
     trees/REPOSITORY/TREE a tag's tree as it was released, read-only, by git's name for it
     incoming/             trees that are being received; emptied at start
+    archives/SERVICE/     images of releases that say `save: true`
     instances/PROJECT/    the override file of an instance
     shared/REPOSITORY/    files that git ignores and versions share: .env
     """
@@ -38,6 +39,9 @@ class StatePaths:
 
     def tree(self, repository: str, tree: str) -> Path:
         return self.root / "trees" / repository / tree
+
+    def archive(self, release: Release) -> Path:
+        return self.root / "archives" / release.service / f"{release.version}.tar"
 
     def compose_file(self, release: Release) -> Path:
         return self.tree(release.repository, release.tree) / release.compose_file

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from alongside.compose.override import override, shared_name, shared_override
+from alongside.compose.override import once_override, override, shared_name, shared_override
 from alongside.daemon.context import Context
 from alongside.domain.instance import Instance
 from alongside.domain.release import Release
@@ -30,6 +30,15 @@ async def instance_project(
     # when a container starts and again when it ends: for a singleton, of its gap.
     ipv6 = context.ipv6 and bool(release.spec.ports)
     _write(path, override(release, instance, model, removing=removing, ipv6=ipv6))
+    return _with(base, path)
+
+
+async def once_project(context: Context, release: Release, instance: Instance) -> Project:
+    """The same project, for a container of the service that runs once beside the instance."""
+    base = _base(context, release, instance.project)
+    model = await context.compose.config(base)
+    path = context.paths.instance(instance) / "once.yaml"
+    _write(path, once_override(release, instance, model, ipv6=context.ipv6))
     return _with(base, path)
 
 

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from alongside import __version__
+from alongside.daemon.beside import Beside
 from alongside.daemon.context import Context
+from alongside.domain.deployment import Hold, Trial
 from alongside.domain.errors import AlongsideError, NotFound
-from alongside.domain.history import Entry, known_good, trail
+from alongside.domain.history import Entry, known_good
 from alongside.domain.instance import Instance
 from alongside.domain.nearest import nearest
 from alongside.domain.release import Release
@@ -55,8 +57,9 @@ async def status(context: Context, service: str | None) -> Json:
         versions = list(dict.fromkeys(one for route in routes for one in route.split.versions))
         one = picture.singletons.get(name)
         current = one or (versions[0] if len(versions) == 1 else None)
-        steps = trail(context.journal.routed(name))
-        bad = context.releases.bad(name)
+        steps = context.trail(name)
+        bad = context.bad(name)
+        trial, hold = context.trials.get(name), context.holds.get(name)
         back = known_good(steps, current or (versions[0] if versions else None), bad)
         releases = picture.newest(name)
         services.append(
@@ -67,11 +70,11 @@ async def status(context: Context, service: str | None) -> Json:
                 "workload": releases[0].spec.workload.value,
                 "current": str(current) if current else None,
                 "rollback_to": str(back) if back else None,
+                "trial": _trial(trial) if trial else None,
+                "follow": picture.follow(name, current),
+                "hold": _hold(hold) if hold else None,
                 "ports": [{"port": str(route.port), "split": _shares(route)} for route in routes],
-                "versions": [
-                    picture.version(release, versions, release.version in bad)
-                    for release in releases
-                ],
+                "versions": [picture.version(release, versions) for release in releases],
             }
         )
     return {"services": services, "problems": picture.problems}
@@ -192,6 +195,7 @@ class _Picture:
         routes: list[Route],
         problems: list[str],
         singletons: Mapping[str, Version],
+        beside: Beside,
     ) -> None:
         self.releases = {(release.service, release.version): release for release in releases}
         self.instances = instances
@@ -199,6 +203,7 @@ class _Picture:
         self.routes = routes
         self.problems = problems
         self.singletons = singletons
+        self.beside = beside
 
     @classmethod
     async def take(cls, context: Context, service: str | None) -> _Picture:
@@ -216,17 +221,21 @@ class _Picture:
                 )
         except AlongsideError as error:
             problems.append(error.message)
+        instances = {
+            (one.service, one.version): one
+            for one in context.instances.all()
+            if service in (None, one.service)
+        }
+        beside = await Beside.take(context, releases, instances, containers)
+        problems += beside.problems
         return cls(
             releases,
-            {
-                (one.service, one.version): one
-                for one in context.instances.all()
-                if service in (None, one.service)
-            },
+            instances,
             containers,
             [one for one in context.routes.all() if service in (None, one.service)],
             list(dict.fromkeys(problems)),
             context.instances.singletons(),
+            beside,
         )
 
     def services(self) -> list[str]:
@@ -252,7 +261,12 @@ class _Picture:
         container = self.container(instance)
         return container.state if container else "none"
 
-    def version(self, release: Release, routed: list[Version], bad: bool) -> Json:
+    def follow(self, service: str, current: Version | None) -> str | None:
+        """What the version that has the ports says."""
+        release = self.releases.get((service, current)) if current else None
+        return release.spec.follow or None if release else None
+
+    def version(self, release: Release, routed: list[Version]) -> Json:
         instance = self.instances.get((release.service, release.version))
         container = self.container(instance)
         return {
@@ -261,7 +275,7 @@ class _Picture:
             "health": container.health if container else "",
             "routed": release.version in routed,
             "current": self.singletons.get(release.service) == release.version,
-            "bad": bad,
+            **self.beside.version(release),
             "started": _iso(container),
             "restarts": container.restarts if container else 0,
             "created": release.created.isoformat(),
@@ -306,6 +320,19 @@ def _places(instance: Instance | None) -> Json:
     }
 
 
+def _trial(trial: Trial) -> Json:
+    return {
+        "version": str(trial.version),
+        "since": trial.since.isoformat(),
+        "until": trial.until.isoformat(),
+        "operation": trial.operation,
+    }
+
+
+def _hold(hold: Hold) -> Json:
+    return {"since": hold.since.isoformat(), "actor": hold.actor, "message": hold.message}
+
+
 def _iso(container: Container | None) -> str | None:
     return container.started.isoformat() if container and container.started else None
 
@@ -328,6 +355,7 @@ def _entry(context: Context, entry: Entry) -> Json:
         "message": entry.message,
         "outcome": entry.outcome.value,
         "detail": entry.detail,
+        "output": context.journal.output(entry.id),
         "steps": [list(step) for step in context.journal.steps(entry.id)],
     }
 

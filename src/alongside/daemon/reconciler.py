@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 from alongside.daemon import trees
 from alongside.daemon.context import Context
 from alongside.daemon.projects import instance_project
 from alongside.daemon.singletons import converge, finish, tidy
 from alongside.daemon.verbs.follow import follow
+from alongside.domain.deployment import Trial
 from alongside.domain.errors import AlongsideError
 from alongside.domain.history import Entry, Outcome
 from alongside.domain.instance import Instance
@@ -18,6 +20,7 @@ from alongside.domain.version import Version
 from alongside.engine.protocol import LABEL_SERVICE, LABEL_VERSION
 from alongside.host.proxy_address import ensure_proxy_address
 from alongside.plan.beside import is_singleton
+from alongside.ready import asked_at, wait_ready
 
 TICK = 30.0  # seconds between two looks where nothing was heard
 RETRY = 1.0  # seconds between two tries to reach the engine
@@ -39,9 +42,14 @@ class Reconciler:
         """
         journal = self._context.journal
         singletons = self._context.instances.singletons()
+        trials = {trial.operation for trial in self._context.trials.all()}
         for entry in journal.pending():
+            if entry.id in trials:
+                continue  # its verdict is yet to come
             if entry.routed and entry.after and entry.service in singletons:
                 self._unfinished.append(entry)  # until the engine is there
+            elif entry.routed and entry.verb == "deploy":
+                self._on_trial(entry)
             elif entry.routed:
                 journal.end(entry.id, Outcome.DONE, "finished after a restart of the daemon")
             else:
@@ -56,12 +64,22 @@ class Reconciler:
             if tree not in released:
                 trees.discard(tree)
 
+    def _on_trial(self, entry: Entry) -> None:
+        """A deploy that had switched, and whose trial had not begun: it begins now."""
+        version = Version(entry.after)
+        release = self._context.releases.get(entry.service, version)
+        length = release.spec.watch.length if release else 0.0
+        now = datetime.now(UTC)
+        until = now + timedelta(seconds=length)
+        self._context.trials.open(Trial(entry.service, version, entry.id, now, until))
+
     async def restore(self) -> None:
         """Routes first: they need no engine."""
         if self._context.ipv6:
             for address in {one.subnet.proxy6 for one in self._context.instances.all()}:
                 await ensure_proxy_address(address)
         await self._commit()
+        self._context.watcher.resume()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -69,6 +87,7 @@ class Reconciler:
             tasks.create_task(self._follow_kernel())
             tasks.create_task(self._follow_engine())
             tasks.create_task(self._tick())
+            tasks.create_task(self._context.retirement.run())
 
     async def _follow_kernel(self) -> None:
         async for _ in self._kernel_changes:
@@ -118,7 +137,7 @@ class Reconciler:
             for route in self._context.routes.all()
             for version in route.split.versions
         }
-        wanted = [one for one in instances.all() if instances.wanted(one) == "running"]
+        wanted = [one for one in instances.all() if instances.wanted(one) != "stopped"]
         wanted.sort(key=lambda one: (one.service, one.version) not in routed)
         for instance in wanted:
             if not instance.singleton:
@@ -128,6 +147,10 @@ class Reconciler:
         for service in {route.service for route in self._context.routes.all() if route.follows}:
             for sentence in await follow(self._context, service, lambda _: None):
                 _log.info("%s", sentence)
+        for service in self._context.known():
+            for sentence in self._context.follower.look(service):
+                _log.info("%s", sentence)
+        self._context.retirement.wake()
 
     def _singletons(self) -> list[str]:
         """The services that are singletons now, or were by their last release."""
@@ -162,10 +185,17 @@ class Reconciler:
         try:
             async with context.locks[release.reference]:
                 container = await context.engine.container(instance.name)
+                paused = context.instances.wanted(instance) == "paused"
+                if container is not None and container.state == "paused" and paused:
+                    return
                 if container is None or not container.running:
                     _log.info("starting %s, which is wanted and does not run", instance.name)
                     project = await instance_project(context, release, instance)
                     await context.compose.up(project, [release.service])
+                if paused:
+                    ready, address = asked_at(release.spec, instance)
+                    await wait_ready(ready, address, instance, context.engine)
+                    await context.engine.pause(instance.name)
             context.problems.pop(about, None)
         except AlongsideError as error:
             context.problems[about] = f"{instance.name} could not be started: {error.message}"

@@ -17,7 +17,7 @@ import uvicorn
 
 from alongside.daemon.api import create
 from alongside.daemon.context import Context
-from alongside.daemon.operations import Operations
+from alongside.daemon.parts import attach
 from alongside.daemon.paths import StatePaths
 from alongside.daemon.peers import PeerProtocol, bind
 from alongside.daemon.reconciler import Reconciler
@@ -67,6 +67,7 @@ async def _main(paths: StatePaths, socket: Path, pool: str, local_ports: str) ->
             socket=str(socket),
             ipv6=await has_ipv6(),
         )
+        attach(context)
         if not context.ipv6:
             _log.info("IPv6 is off on this host: instances have IPv4 addresses alone")
         await _check_pool(context)
@@ -87,7 +88,7 @@ async def _check_pool(context: Context) -> None:
 
 
 async def _serve(context: Context, socket: Path) -> None:
-    operations = Operations()
+    operations = context.operations
     reconciler = Reconciler(context, changes())
     reconciler.settle()
     await reconciler.restore()
@@ -108,6 +109,7 @@ async def _serve(context: Context, socket: Path) -> None:
         await server.serve(sockets=[listener])
     # The table stays: traffic flows while the daemon is down.
     await operations.cancel()
+    await context.watcher.close()
     for task in context.background:
         task.cancel()
     await context.engine.close()

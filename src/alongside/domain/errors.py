@@ -8,6 +8,7 @@
     │   └── PortTaken        a port that somebody else holds
     ├── BuildFailed          the image did not build
     ├── NotReady             an instance did not become ready
+    ├── TrialFailed          a version that was given the ports has lost them again
     ├── StepFailed           the engine, Compose or the kernel refused a step
     ├── Unavailable          the engine, or the daemon, does not answer
     └── MissingRequirement   the host lacks something; all that is missing is said at once
@@ -80,6 +81,11 @@ class NotReady(AlongsideError):
     status = 422
 
 
+class TrialFailed(AlongsideError):
+    code = "trial-failed"
+    status = 422
+
+
 class StepFailed(AlongsideError):
     code = "step-failed"
     status = 502
@@ -105,6 +111,7 @@ _BY_CODE: dict[str, type[AlongsideError]] = {
         PortTaken,
         BuildFailed,
         NotReady,
+        TrialFailed,
         StepFailed,
         Unavailable,
         MissingRequirement,
@@ -120,3 +127,8 @@ def from_problem(problem: Mapping[str, Any]) -> AlongsideError:
         hint=str(problem.get("hint", "")),
         log=[str(line) for line in problem.get("log", ())],
     )
+
+
+def said_of(error: BaseException) -> str:
+    """An error in the words that the history keeps."""
+    return error.message if isinstance(error, AlongsideError) else str(error) or repr(error)

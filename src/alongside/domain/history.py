@@ -45,18 +45,22 @@ class Entry:
     finished: datetime | None = None
 
 
-def trail(entries: Iterable[Entry]) -> list[Version]:
+def trail(entries: Iterable[Entry], good: Collection[Version] = ()) -> list[Version]:
     """The versions that a service's ports came through, oldest first, as a rollback walks them.
 
     A switch puts its version on top; a rollback takes off what stands above the one that it went
     to, so that a second rollback goes one further back, and what was rolled back from is not
-    known good. `entries` are one service's, oldest first.
+    known good. Nor is what was deployed and did not come through its trial, unless it is among
+    the `good`. `entries` are one service's, oldest first.
     """
     versions: list[Version] = []
     for entry in entries:
         if not entry.routed or not entry.after or entry.verb == "follow":
             continue
         version = Version(entry.after)
+        tried = entry.verb == "deploy" and entry.outcome is not Outcome.DONE
+        if tried and version not in good:
+            continue
         if entry.verb == "rollback" and version in versions:
             while versions[-1] != version:
                 versions.pop()

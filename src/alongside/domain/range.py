@@ -30,9 +30,9 @@ def select(text: str, candidates: Iterable[Dated]) -> Version | None:
     """
     dated = list(candidates)
     if text == LATEST:
-        stable = [one for one in dated if not _is_prerelease(one.version)]
+        stable = [one for one in dated if not is_prerelease(one.version)]
         return next(iter(newest_first(stable or dated)), None)
-    matches = _parse(text)
+    matches = parse_range(text)
     matching = [one for one in dated if one.version.semver and matches(str(one.version.semver))]
     return next(iter(newest_first(matching)), None)
 
@@ -40,15 +40,15 @@ def select(text: str, candidates: Iterable[Dated]) -> Version | None:
 def check_range(text: str) -> None:
     """Raises InvalidInput for what is no range."""
     if text != LATEST:
-        _parse(text)
+        parse_range(text)
 
 
-def _is_prerelease(version: Version) -> bool:
+def is_prerelease(version: Version) -> bool:
     return version.semver is not None and version.semver.prerelease is not None
 
 
-def _parse(text: str) -> Callable[[str], bool]:
-    """Whether a SemVer text is in the range.
+def parse_range(text: str) -> Callable[[str], bool]:
+    """Whether a SemVer text is in the range. Raises InvalidInput for what is no range.
 
     node-semver's `satisfies` answers an unreadable range with False; its Range raises. Against
     npm's own 7.8.5 it differs in one thing (0.9.1): a range that was cut off below a version by

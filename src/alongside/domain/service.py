@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from alongside.domain.policy import FOREVER, Retention, Standby, Watch
 from alongside.domain.port import Port, Publish
 
 
@@ -87,3 +88,10 @@ class Service:
     also: tuple[Also, ...] = ()
     host_network: bool = False  # `network_mode: host`: it listens on numbers that it is given
     linked: tuple[str, ...] = ()  # files that git ignores, relative to the compose file's folder
+    before: tuple[str, ...] = ()  # a command that runs once, before a version first has the ports
+    watch: Watch = field(default_factory=Watch)
+    drain: float | None = FOREVER  # seconds until connections to a version that was left are cut
+    standby: Standby = field(default_factory=Standby)
+    retention: Retention = field(default_factory=Retention)
+    follow: str = ""  # which new releases are deployed by themselves: a range, latest, a pattern
+    save: bool = False  # whether an archive of the image is kept

@@ -16,12 +16,13 @@ def claims(patterns: Iterable[str], tag: str) -> Version | None:
     stands after the tag's last slash: `dns/1.3.0` under `dns/*` is 1.3.0, `v1.3.0` under `v*` is
     v1.3.0. Raises InvalidInput for a claimed tag that cannot be an image tag.
     """
-    if any(_matches(pattern, tag) for pattern in patterns):
+    if any(matches(pattern, tag) for pattern in patterns):
         return parse_version(tag.rpartition("/")[2])
     return None
 
 
-def _matches(pattern: str, tag: str) -> bool:
+def matches(pattern: str, tag: str) -> bool:
+    """Whether the pattern is of the whole of it."""
     translated = "".join(
         "[^/]*" if char == "*" else "[^/]" if char == "?" else re.escape(char) for char in pattern
     )

@@ -14,7 +14,7 @@ from alongside.domain.version import Version
 from alongside.plan.beside import refuse_beside
 from alongside.plan.follow import also_routes
 from alongside.plan.observed import Observed
-from alongside.plan.steps import Plan, Start
+from alongside.plan.steps import Plan, Start, Wake
 from alongside.plan.switch import switch_to
 from alongside.plan.up import running
 
@@ -25,20 +25,23 @@ def plan_activate(
     observed: Observed,
     *,
     take: bool = False,
+    force: bool = False,
     verb: str = "activate",
 ) -> Plan:
     """Raises Conflict, PortTaken, InvalidInput; and then nothing has been touched."""
     release = observed.release(service, version)
+    if not force:
+        observed.refuse_bad(release)
     before = observed.main(service)
     refuse_beside(release, observed)
     following, others = also_routes(release, observed)
     wanted = [*routes_of(release), *following]
     ports = [route.port for route in wanted]
     check_free(service, ports, observed.routes, observed.assignments)
-    instance, steps = running(release, observed)
+    instance, steps = running(release, observed, for_ports=True)
     for other in others:
         if other != release:
-            steps += running(other, observed.with_allocated(steps))[1]
+            steps += running(other, observed.with_allocated(steps), for_ports=True)[1]
     had = {route.port for route in observed.routes_of(service)}
     if not take:
         check_holders(release, [port for port in ports if port not in had], observed)
@@ -60,7 +63,7 @@ def plan_activate(
         ],
     )
     container = observed.containers.get(instance.name)
-    starts = any(isinstance(step, Start) for step in steps)
+    starts = any(isinstance(step, Start | Wake) for step in steps)
     if set(wanted) == set(observed.routes_of(service)) and container and not starts:
         return replace(plan, reason=f"{release.reference} has {_list(ports)} already.")
     return replace(plan, steps=[*steps, *switch_to(service, tuple(wanted), observed)])

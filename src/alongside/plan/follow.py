@@ -43,7 +43,7 @@ def plan_follow(service: str, observed: Observed) -> Plan:
     steps: list[Step] = []
     for version in dict.fromkeys(one for _, new in moved for one in new.split.versions):
         release = observed.release(service, version)
-        steps += running(release, observed.with_allocated(steps))[1]
+        steps += running(release, observed.with_allocated(steps), for_ports=True)[1]
     return replace(plan, steps=[*steps, *switch_to(service, routes, observed)])
 
 

@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
 from alongside.domain.assignment import Assignment
+from alongside.domain.deployment import Trial
 from alongside.domain.errors import Conflict, NotFound
 from alongside.domain.instance import Instance
 from alongside.domain.port import Port, Protocol
@@ -45,7 +46,10 @@ class Observed:
     image_ids: Mapping[str, str] = field(default_factory=dict)  # image reference -> ID, now
     routes: Sequence[Route] = ()
     trail: Sequence[Version] = ()  # of the service that the plan is about
-    bad: frozenset[Version] = frozenset()
+    bad: Mapping[Version, str] = field(default_factory=dict)  # marked bad, and why
+    unprepared: frozenset[Version] = frozenset()  # whose `before` has still to run
+    archived: frozenset[Version] = frozenset()  # of whose images an archive is kept
+    trial: Trial | None = None  # of the service that the plan is about
     assignments: Sequence[Assignment] = ()
     singletons: Mapping[str, Version] = field(default_factory=dict)  # service -> what is to run
     copies: Sequence[str] = ()  # containers of the service that somebody started by hand
@@ -104,18 +108,33 @@ class Observed:
             )
         )
 
-    def check_image(self, release: Release) -> None:
-        """Rule 1: an image whose ID no longer matches its release is refused."""
+    def has_image(self, release: Release) -> bool:
+        """Whether the engine has it; else it can be loaded. Rule 1: an image whose ID no longer
+        matches its release is refused, and so is one that is gone for good."""
         now = self.image_ids.get(release.image)
         if now is None and release.image_id not in self.image_ids.values():
+            if release.version in self.archived:
+                return False
             raise Conflict(
                 f"The image of {release.reference} ({release.image}) is gone from the engine.",
                 hint="A release never changes, so it is not built again under the same name: "
-                "tag the commit anew with another version.",
+                "tag the commit anew with another version. `x-alongside.save: true` keeps an "
+                "archive of the images of releases to come.",
             )
         if now is not None and now != release.image_id:
             raise Conflict(
                 f"{release.image} is not the image that was released as {release.reference}: "
                 f"it is {now[:19]} now, and was {release.image_id[:19]}.",
                 hint=f"Put the old name back: docker tag {release.image_id} {release.image}",
+            )
+        return True
+
+    def refuse_bad(self, release: Release) -> None:
+        """Raises Conflict for a version that is marked bad."""
+        why = self.bad.get(release.version)
+        if why is not None:
+            raise Conflict(
+                f"{release.reference} is marked bad{f': {why}' if why else ''}.",
+                hint=f"alongside mark good {release.reference} says otherwise; --force gives it "
+                "the ports all the same.",
             )

@@ -7,6 +7,9 @@ from alongside.plan.steps import (
     AwaitReady,
     CleanUdp,
     Forget,
+    LoadImage,
+    OpenTrial,
+    Pause,
     Plan,
     PrepareSingleton,
     RecordAssignments,
@@ -14,12 +17,14 @@ from alongside.plan.steps import (
     RecordSingleton,
     Remove,
     ReplaceSingleton,
+    RunBefore,
     Start,
     StartShared,
     Step,
     Stop,
     Switch,
     TidySingleton,
+    Wake,
 )
 
 
@@ -36,6 +41,12 @@ def describe(step: Step) -> str:  # noqa: PLR0911, PLR0912 - a table
             )
         case StartShared(release, services):
             return f"start what versions of {release.repository} share: {', '.join(services)}"
+        case LoadImage(release):
+            return f"load the image of {release.reference} from its archive"
+        case RunBefore(release, _):
+            return f"run what is to run before {release.reference} has the ports"
+        case Wake(instance):
+            return f"wake {instance.name}"
         case Start(_, instance):
             return f"start {instance.name}"
         case AwaitReady(release, instance):
@@ -60,6 +71,8 @@ def describe(step: Step) -> str:  # noqa: PLR0911, PLR0912 - a table
             return "commit to the kernel, as one transaction"
         case CleanUdp():
             return "move the UDP flows"
+        case OpenTrial(release, seconds):
+            return f"watch {release.reference} for {seconds:g} s, and go back if it fails"
         case PrepareSingleton(release, instance):
             return f"make {instance.name} of {release.reference}, without starting it"
         case RecordSingleton(service, old, new, _, _):
@@ -72,6 +85,8 @@ def describe(step: Step) -> str:  # noqa: PLR0911, PLR0912 - a table
             return f"end and remove what runs of {service}, then start what is to"
         case TidySingleton(service):
             return f"remove what is left of other versions of {service}"
+        case Pause(instance):
+            return f"pause {instance.name}"
         case Stop(instance):
             return f"stop {instance.name}"
         case Remove(_, instance, volumes):

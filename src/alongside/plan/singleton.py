@@ -14,7 +14,6 @@ from alongside.domain.errors import Conflict
 from alongside.domain.port import Port, Protocol
 from alongside.domain.release import Release
 from alongside.domain.route import Route
-from alongside.domain.service import Sharing
 from alongside.domain.version import Version
 from alongside.plan.activate import check_free, check_holders, routes_of
 from alongside.plan.addresses import allocate
@@ -27,11 +26,12 @@ from alongside.plan.steps import (
     PrepareSingleton,
     RecordSingleton,
     ReplaceSingleton,
-    StartShared,
+    RunBefore,
     Step,
     Switch,
     TidySingleton,
 )
+from alongside.plan.up import prepare
 
 
 def plan_singleton(
@@ -40,11 +40,14 @@ def plan_singleton(
     observed: Observed,
     *,
     take: bool = False,
+    force: bool = False,
     verb: str = "activate",
 ) -> Plan:
     """This version runs, and no other. Raises Conflict, PortTaken; and then nothing has been
     touched."""
     release = observed.release(service, version)
+    if not force:
+        observed.refuse_bad(release)
     old = observed.current(service)
     _refuse_copies(release, observed)
     routes = tuple(routes_of(release)) if release.spec.ports else ()
@@ -58,14 +61,13 @@ def plan_singleton(
     container = observed.container(new) if new else None
     if old is not None and old == new and container is not None and container.running:
         return replace(plan, reason=f"{release.reference} is the one that runs already.")
-    observed.check_image(release)
     steps: list[Step] = []
     if new is None:
         new = allocate(release, observed)
         steps.append(Allocate(new))
-    shared = [one.name for one in release.spec.depends if one.sharing is Sharing.SHARED]
-    if shared:
-        steps.append(StartShared(release, tuple(shared)))
+    steps += prepare(release, observed)
+    if version in observed.unprepared:
+        steps.append(RunBefore(release, new))
     steps += [
         PrepareSingleton(release, new),
         RecordSingleton(service, old, new, routes, observed.routes_of(service)),

@@ -31,6 +31,31 @@ class StartShared:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadImage:
+    """Have the release's image again, from the archive that was kept of it."""
+
+    name: ClassVar[str] = "load-image"
+    release: Release
+
+
+@dataclass(frozen=True, slots=True)
+class RunBefore:
+    """Run what is to run once, before the release first has the ports."""
+
+    name: ClassVar[str] = "run-before"
+    release: Release
+    instance: Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Let the frozen processes of an instance go on."""
+
+    name: ClassVar[str] = "wake"
+    instance: Instance
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """Create what is missing of the instance and start it."""
 
@@ -87,6 +112,16 @@ class CleanUdp:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenTrial:
+    """From here on the version is watched: what it does within `seconds` says whether it keeps
+    the ports."""
+
+    name: ClassVar[str] = "open-trial"
+    release: Release
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class PrepareSingleton:
     """Call the one that runs by its version, and make the new container, which does not run."""
 
@@ -125,6 +160,14 @@ class TidySingleton:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Freeze the processes of an instance."""
+
+    name: ClassVar[str] = "pause"
+    instance: Instance
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     name: ClassVar[str] = "stop"
     instance: Instance
@@ -151,16 +194,21 @@ class Forget:
 Step = (
     Allocate
     | StartShared
+    | LoadImage
+    | RunBefore
+    | Wake
     | Start
     | AwaitReady
     | RecordRoutes
     | RecordAssignments
     | Switch
     | CleanUdp
+    | OpenTrial
     | PrepareSingleton
     | RecordSingleton
     | ReplaceSingleton
     | TidySingleton
+    | Pause
     | Stop
     | Remove
     | Forget
@@ -182,6 +230,10 @@ class Plan:
     @property
     def singleton(self) -> bool:
         return any(isinstance(step, RecordSingleton) for step in self.steps)
+
+    @property
+    def trial(self) -> OpenTrial | None:
+        return next((step for step in self.steps if isinstance(step, OpenTrial)), None)
 
     @property
     def settled_at(self) -> int:

@@ -6,6 +6,7 @@ from alongside.domain.errors import Conflict
 from alongside.domain.history import known_good
 from alongside.domain.version import Version
 from alongside.plan.observed import Observed
+from alongside.plan.standby import ALIVE
 from alongside.plan.steps import Forget, Plan, Remove, Stop, Switch
 
 
@@ -14,7 +15,7 @@ def plan_stop(service: str, version: Version, observed: Observed) -> Plan:
     _refuse_routed(service, version, observed)
     instance = observed.instance(service, version)
     container = observed.container(instance) if instance else None
-    if instance is None or container is None or not container.running:
+    if instance is None or container is None or container.state not in ALIVE:
         return Plan("stop", service, "", str(version), reason=f"{service}@{version} does not run.")
     return Plan("stop", service, "", str(version), steps=(Stop(instance),))
 

@@ -10,7 +10,17 @@ from alongside.domain.version import Version
 from alongside.plan.addresses import allocate
 from alongside.plan.beside import refuse_beside
 from alongside.plan.observed import Observed
-from alongside.plan.steps import Allocate, AwaitReady, Plan, Start, StartShared, Step
+from alongside.plan.steps import (
+    Allocate,
+    AwaitReady,
+    LoadImage,
+    Plan,
+    RunBefore,
+    Start,
+    StartShared,
+    Step,
+    Wake,
+)
 
 
 def plan_up(service: str, version: Version, observed: Observed) -> Plan:
@@ -20,8 +30,11 @@ def plan_up(service: str, version: Version, observed: Observed) -> Plan:
     return Plan("up", service, before="", after=str(version), steps=steps)
 
 
-def running(release: Release, observed: Observed) -> tuple[Instance, list[Step]]:
-    """The release's instance, and the steps after which it runs and is ready.
+def running(
+    release: Release, observed: Observed, *, for_ports: bool = False
+) -> tuple[Instance, list[Step]]:
+    """The release's instance, and the steps after which it runs and is ready. `for_ports`: it is
+    to have them, so what runs once before that runs first.
 
     Raises Conflict where its image is gone or another.
     """
@@ -37,15 +50,29 @@ def running(release: Release, observed: Observed) -> tuple[Instance, list[Step]]
             f"The container {instance.name} is not made from the image of {release.reference}.",
             hint=f"Somebody made it anew. Remove it: docker rm -f {instance.name}",
         )
-    if not runs:
-        observed.check_image(release)
-        shared = tuple(
-            dependency.name
-            for dependency in release.spec.depends
-            if dependency.sharing is Sharing.SHARED
-        )
-        if shared:
-            steps.append(StartShared(release, shared))
+    before = for_ports and release.version in observed.unprepared
+    if not runs or before:
+        steps += prepare(release, observed)
+    if before:
+        steps.append(RunBefore(release, instance))
+    if container is not None and container.state == "paused":
+        steps.append(Wake(instance))
+    elif not runs:
         steps.append(Start(release, instance))
     steps.append(AwaitReady(release, instance, undo=not runs))
     return instance, steps
+
+
+def prepare(release: Release, observed: Observed) -> list[Step]:
+    """What has to be there before a container of the release can be made. Raises Conflict."""
+    steps: list[Step] = []
+    if not observed.has_image(release):
+        steps.append(LoadImage(release))
+    shared = tuple(
+        dependency.name
+        for dependency in release.spec.depends
+        if dependency.sharing is Sharing.SHARED
+    )
+    if shared:
+        steps.append(StartShared(release, shared))
+    return steps

@@ -13,7 +13,7 @@ from alongside.domain.version import Version
 from alongside.store.database import Database
 from alongside.store.remembered import Remembered
 
-Wanted = Literal["running", "stopped"]
+Wanted = Literal["running", "paused", "stopped"]
 
 
 class Instances:
@@ -39,16 +39,24 @@ class Instances:
 
     def wanted(self, instance: Instance) -> Wanted:
         row = self._database.connection.execute(
-            "SELECT wanted FROM instances WHERE service = ? AND version = ? AND ordinal = ?",
+            "SELECT wanted, paused FROM instances "
+            "WHERE service = ? AND version = ? AND ordinal = ?",
             _key(instance),
         ).fetchone()
-        return "running" if row and row["wanted"] == "running" else "stopped"
+        if row is None or row["wanted"] == "stopped":
+            return "stopped"
+        return "paused" if row["paused"] else "running"
 
     def want(self, instance: Instance, wanted: Wanted) -> None:
         with self._database.transaction() as connection:
             connection.execute(
-                "UPDATE instances SET wanted = ? WHERE service = ? AND version = ? AND ordinal = ?",
-                (wanted, *_key(instance)),
+                "UPDATE instances SET wanted = ?, paused = ? "
+                "WHERE service = ? AND version = ? AND ordinal = ?",
+                (
+                    "stopped" if wanted == "stopped" else "running",
+                    int(wanted == "paused"),
+                    *_key(instance),
+                ),
             )
 
     def singletons(self) -> dict[str, Version]:
@@ -76,7 +84,8 @@ class Instances:
     def _insert(self, instance: Instance) -> None:
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT INTO instances VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO instances (service, version, ordinal, bridge, ipv4, ipv6, wanted, "
+                "singleton) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *_key(instance),
                     instance.subnet.bridge,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from alongside.domain.history import Actor, Entry, Outcome
 from alongside.store.database import Database
+
+OUTPUT = 64 << 10  # characters of what an operation wrote
 
 
 class Journal:
@@ -48,6 +51,28 @@ class Journal:
                 "UPDATE operations SET outcome = ?, detail = ?, finished = ? WHERE id = ?",
                 (outcome.value, detail, _now(), operation),
             )
+
+    def write(self, operation: int, lines: Sequence[str]) -> None:
+        """What it ran has written, or the container that failed: the last of it is kept."""
+        text = "\n".join(lines)[-OUTPUT:]
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO outputs VALUES (?, ?) "
+                "ON CONFLICT (operation) DO UPDATE SET text = text || char(10) || excluded.text",
+                (operation, text),
+            )
+
+    def output(self, operation: int) -> list[str]:
+        row = self._database.connection.execute(
+            "SELECT text FROM outputs WHERE operation = ?", (operation,)
+        ).fetchone()
+        return str(row["text"]).splitlines() if row else []
+
+    def get(self, operation: int) -> Entry | None:
+        row = self._database.connection.execute(
+            "SELECT * FROM operations WHERE id = ?", (operation,)
+        ).fetchone()
+        return _read(row) if row else None
 
     def entries(self, service: str | None = None, limit: int | None = None) -> list[Entry]:
         """Oldest first; the latest `limit` of them."""

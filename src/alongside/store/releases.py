@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pydantic import TypeAdapter, ValidationError
 
+from alongside.domain.deployment import Mark, Marked
 from alongside.domain.errors import Conflict
 from alongside.domain.release import Release
 from alongside.domain.service import Service
@@ -54,7 +55,9 @@ class Releases:
             )
             try:
                 connection.execute(
-                    "INSERT INTO releases VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+                    "INSERT INTO releases (service, version, repository, source, commit_id, "
+                    "tree_id, image, image_id, compose_file, created, spec) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         release.service,
                         release.version.text,
@@ -73,12 +76,65 @@ class Releases:
                 raise Conflict(f"{release.reference} is released already.") from error
         self._remembered.change(lambda rows: sorted([*rows, release], key=lambda one: one.created))
 
-    def bad(self, service: str) -> set[Version]:
-        """The versions marked bad."""
+    def marks(self, service: str) -> dict[Version, Marked]:
         rows = self._database.connection.execute(
-            "SELECT version FROM releases WHERE service = ? AND mark = 'bad'", (service,)
+            "SELECT version, mark, mark_reason FROM releases "
+            "WHERE service = ? AND mark IS NOT NULL",
+            (service,),
         )
-        return {Version(row["version"]) for row in rows}
+        return {
+            Version(row["version"]): Marked(Mark(row["mark"]), row["mark_reason"]) for row in rows
+        }
+
+    def mark(self, service: str, version: Version, mark: Mark, reason: str) -> None:
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE releases SET mark = ?, mark_reason = ? WHERE service = ? AND version = ?",
+                (mark.value, reason, service, version.text),
+            )
+
+    def prepared(self, service: str, version: Version) -> bool:
+        """Whether its `before` has run, to the end."""
+        row = self._database.connection.execute(
+            "SELECT prepared FROM releases WHERE service = ? AND version = ?",
+            (service, version.text),
+        ).fetchone()
+        return bool(row and row["prepared"])
+
+    def prepare(self, service: str, version: Version) -> None:
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE releases SET prepared = ? WHERE service = ? AND version = ?",
+                (_now(), service, version.text),
+            )
+
+    def remove(self, release: Release) -> None:
+        """The release is gone; its name stays its commit's."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO removed VALUES (?, ?, ?, ?)",
+                (release.service, release.version.text, release.commit, _now()),
+            )
+            connection.execute(
+                "DELETE FROM releases WHERE service = ? AND version = ?",
+                (release.service, release.version.text),
+            )
+        key = (release.service, release.version)
+        self._remembered.change(
+            lambda rows: [one for one in rows if (one.service, one.version) != key]
+        )
+
+    def removed(self, service: str, version: Version) -> str | None:
+        """The commit that a removed release was made from."""
+        row = self._database.connection.execute(
+            "SELECT commit_id FROM removed WHERE service = ? AND version = ?",
+            (service, version.text),
+        ).fetchone()
+        return str(row["commit_id"]) if row else None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
 
 
 def _read(row: sqlite3.Row) -> Release | None:

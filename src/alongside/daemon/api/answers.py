@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from alongside.daemon.operations import Event, Operation
+from alongside.domain.history import Actor
 
 NDJSON = "application/x-ndjson"
 PROBLEM = {"$ref": "#/components/schemas/Problem"}
@@ -74,10 +75,17 @@ def answer(document: Mapping[str, Any]) -> Response:
     return Response(to_json(document), media_type="application/json")
 
 
-def ndjson(operation: Operation) -> StreamingResponse:
+def ndjson(operation: Operation, asked_by: Actor | None = None) -> StreamingResponse:
+    """The events as they come. Whoever goes away detaches; but of an operation that can be given
+    up, and has not begun, `asked_by` gives it up so: nobody has its number yet."""
+
     async def lines() -> AsyncIterator[str]:
-        async for event in operation.follow():
-            yield _line(event)
+        try:
+            async for event in operation.follow():
+                yield _line(event)
+        finally:
+            if asked_by is not None and not operation.begun:
+                operation.give_up(asked_by)
 
     return StreamingResponse(lines(), media_type=NDJSON)
 

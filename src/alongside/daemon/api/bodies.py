@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Query
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -48,6 +48,23 @@ class Activation(Referring):
     take: Annotated[
         bool, Field(description="Take ports that another program on the host listens on.")
     ] = False
+    force: Annotated[bool, Field(description="Also a version that is marked bad.")] = False
+
+
+class Deployment(Activation):
+    watch: Annotated[
+        float | None,
+        Field(
+            description="Seconds to watch it for; else what the release says (`watch`).",
+            ge=0,
+            le=86400,
+            examples=[60],
+        ),
+    ] = None
+
+
+class Marking(Referring):
+    as_: Annotated[Literal["good", "bad"], Field(alias="as", examples=["good"])]
 
 
 class Removal(Referring):
@@ -80,5 +97,5 @@ class Unassigning(Change):
     ]
 
 
-class Rollback(Change):
+class Named(Change):
     service: Annotated[Text, Field(description="The service.", examples=["dns"])]

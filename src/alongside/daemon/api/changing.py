@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import StreamingResponse
 
 from alongside.daemon.api.answers import ndjson, streams
@@ -13,9 +14,11 @@ from alongside.daemon.api.bodies import (
     Activation,
     Assigning,
     Change,
+    Deployment,
+    Marking,
+    Named,
     Referring,
     Removal,
-    Rollback,
     Unassigning,
 )
 from alongside.daemon.api.route import StrictRoute
@@ -25,8 +28,12 @@ from alongside.daemon.peers import actor
 from alongside.daemon.verbs.activate import activate, deactivate, rollback
 from alongside.daemon.verbs.assign import assign, unassign
 from alongside.daemon.verbs.change import Asked, Result
+from alongside.daemon.verbs.deploy import deploy
+from alongside.daemon.verbs.hold import hold, resume
+from alongside.daemon.verbs.mark import mark
 from alongside.daemon.verbs.stop import rm, stop
 from alongside.daemon.verbs.up import up
+from alongside.domain.deployment import Mark
 
 
 def changing(context: Context, operations: Operations) -> APIRouter:
@@ -68,8 +75,58 @@ def changing(context: Context, operations: Operations) -> APIRouter:
         return start(
             request,
             body,
-            lambda asked, emit: activate(context, body.reference, asked, emit, take=body.take),
+            lambda asked, emit: activate(
+                context, body.reference, asked, emit, take=body.take, force=body.force
+            ),
         )
+
+    @router.post("/deploy", name="deploy", **streams(413, links=_LINKS))
+    async def post_deploy(body: Deployment, request: Request) -> StreamingResponse:
+        """Bring a version through the gates: up, ready, given the ports, and watched; it loses
+        them again where it fails. POST /v1/operations/{number}/abort gives it up."""
+        abort = asyncio.get_running_loop().create_future()
+        asked = Asked(actor(request), body.message, body.dry_run, abort)
+        operation = operations.start(
+            lambda emit: deploy(
+                context,
+                body.reference,
+                asked,
+                emit,
+                take=body.take,
+                force=body.force,
+                watch=body.watch,
+            ),
+            abort=abort,
+        )
+        return ndjson(operation, asked.actor)
+
+    @router.post("/operations/{number}/abort", name="abort", **streams(404, 409))
+    async def post_abort(
+        number: Annotated[int, Path(description="From its `operation` event.", examples=[12])],
+        request: Request,
+    ) -> StreamingResponse:
+        """Give a deploy up: what was before is again. Answers with its events from the first."""
+        return ndjson(operations.abort(number, actor(request)))
+
+    @router.post("/mark", name="mark", **streams(413))
+    async def post_mark(body: Marking, request: Request) -> StreamingResponse:
+        """Say that a release is good, or bad. One that is watched is through it, or loses the
+        ports."""
+        return start(
+            request,
+            body,
+            lambda asked, emit: mark(context, body.reference, asked, emit, as_=Mark(body.as_)),
+        )
+
+    @router.post("/hold", name="hold", **streams(413))
+    async def post_hold(body: Named, request: Request) -> StreamingResponse:
+        """Deploy no new release of a service by itself until it is resumed."""
+        return start(request, body, lambda asked, emit: hold(context, body.service, asked, emit))
+
+    @router.post("/resume", name="resume", **streams(413))
+    async def post_resume(body: Named, request: Request) -> StreamingResponse:
+        """Deploy new releases of a service by themselves again, as it follows them."""
+        return start(request, body, lambda asked, emit: resume(context, body.service, asked, emit))
 
     @router.post("/deactivate", name="deactivate", **streams(413))
     async def post_deactivate(body: Referring, request: Request) -> StreamingResponse:
@@ -79,7 +136,7 @@ def changing(context: Context, operations: Operations) -> APIRouter:
         )
 
     @router.post("/rollback", name="rollback", **streams(413))
-    async def post_rollback(body: Rollback, request: Request) -> StreamingResponse:
+    async def post_rollback(body: Named, request: Request) -> StreamingResponse:
         """Give the ports back to the last known good version."""
         return start(
             request, body, lambda asked, emit: rollback(context, body.service, asked, emit)

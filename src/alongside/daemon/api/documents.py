@@ -81,6 +81,40 @@ class Places(Document):
     address6: Address6
 
 
+class Connections(Document):
+    """Live ones, as conntrack has them."""
+
+    tcp: Annotated[int, Field(ge=0)]
+    udp: Annotated[int, Field(ge=0)]
+
+
+class FormerStatus(Document):
+    """A version that had the ports."""
+
+    since: Annotated[datetime, Field(description="When it had them last.")]
+    deadline: Annotated[
+        datetime | None, Field(description="When connections that are left are cut.")
+    ]
+    drained: Annotated[bool, Field(description="Nobody is left on it.")]
+
+
+class TrialStatus(Document):
+    """A version that was given the ports and is watched."""
+
+    version: Version
+    since: datetime
+    until: datetime
+    operation: Annotated[int, Field(description="The deploy that waits for the verdict.")]
+
+
+class HoldStatus(Document):
+    """No new release is deployed by itself."""
+
+    since: datetime
+    actor: str
+    message: str
+
+
 class VersionStatus(Places):
     version: Version
     state: State
@@ -88,6 +122,24 @@ class VersionStatus(Places):
     routed: Annotated[bool, Field(description="Whether a port reaches it.")]
     current: Annotated[bool, Field(description="Of a singleton the version that is to run.")]
     bad: Annotated[bool, Field(description="Marked bad: a rollback does not go there.")]
+    mark: Annotated[
+        Literal["good", "bad"] | None, Field(description="By its trial, or by a person.")
+    ]
+    mark_reason: Annotated[str, Field(description="Why it is marked as it is.")]
+    connections: Annotated[
+        Connections | None, Field(description="That end at it now; null where it does not run.")
+    ]
+    former: Annotated[
+        FormerStatus | None,
+        Field(description="Of one that had the ports and is kept by policy; null of others."),
+    ]
+    image_state: Annotated[
+        Literal["present", "archived", "gone", "unknown"],
+        Field(
+            description="Whether the engine has its image: `archived`, it has not, and an archive "
+            "is kept; `gone` for good; `unknown` where the engine does not answer."
+        ),
+    ]
     started: datetime | None
     restarts: Restarts
     created: Annotated[datetime, Field(description="When the release was made.")]
@@ -104,6 +156,12 @@ class ServiceStatus(Document):
         Field(description="The one version that has the ports; of a singleton the one that runs."),
     ]
     rollback_to: Annotated[str | None, Field(description="Where a rollback would go.")]
+    trial: Annotated[TrialStatus | None, Field(description="null where none is watched.")]
+    follow: Annotated[
+        str | None,
+        Field(description="Which new releases are deployed by themselves.", examples=["^1.2"]),
+    ]
+    hold: Annotated[HoldStatus | None, Field(description="null where it is not held.")]
     ports: list[Routed]
     versions: Annotated[list[VersionStatus], Field(description="Newest first.")]
 

@@ -18,8 +18,8 @@ class Problem(BaseModel):
         str,
         Field(
             description="`invalid-input`, `too-large`, `not-found`, `conflict`, `port-taken`, "
-            "`build-failed`, `not-ready`, `step-failed`, `unavailable`, `missing-requirement`, "
-            "`error`, or `bug`.",
+            "`build-failed`, `not-ready`, `trial-failed`, `step-failed`, `unavailable`, "
+            "`missing-requirement`, `error`, or `bug`.",
             examples=["conflict"],
         ),
     ]
@@ -27,7 +27,7 @@ class Problem(BaseModel):
         int,
         Field(
             description="The HTTP status; in an `error` event the one that it would have had: "
-            "422 for `build-failed` and `not-ready` is in events alone.",
+            "422 for `build-failed`, `not-ready` and `trial-failed` is in events alone.",
             examples=[409],
         ),
     ]
@@ -62,8 +62,16 @@ class Step(BaseModel):
     seconds: Annotated[float | None, Field(description="What it took, when it is done.")] = None
 
 
+class Probe(BaseModel):
+    """A version that is watched was asked whether it is well."""
+
+    event: Literal["probe"]
+    heard: Annotated[str, Field(description="Empty for yes; else what was asked and heard.")]
+    left: Annotated[float, Field(description="Seconds until it counts as good.")]
+
+
 class Log(BaseModel):
-    """A line of what BuildKit writes."""
+    """A line of what BuildKit writes, or what runs before a release has the ports."""
 
     event: Literal["log"]
     text: str
@@ -118,7 +126,9 @@ class Failed(BaseModel):
 
 class Event(
     RootModel[
-        Annotated[Accepted | Begun | Step | Log | Done | Failed, Field(discriminator="event")]
+        Annotated[
+            Accepted | Begun | Step | Probe | Log | Done | Failed, Field(discriminator="event")
+        ]
     ]
 ):
     """One line of a stream. An event of another name is to be left unread."""

@@ -29,20 +29,20 @@ from alongside.plan.steps import Plan
 
 
 async def activate(
-    context: Context, reference: str, asked: Asked, emit: Emit, *, take: bool
+    context: Context, reference: str, asked: Asked, emit: Emit, *, take: bool, force: bool = False
 ) -> Result:
     service, version = one_version(context, reference)
-    releases = await _with_others(context, service, version)
+    releases = await with_others(context, service, version)
     release = releases[0]
     ports = [one.port for one in release.spec.ports] + [one.port for one in release.spec.also]
     async with holding(context, releases):
         observed = await context.observe(service, releases, ports=ports)
         planned = plan_singleton if is_singleton(release) else plan_activate
-        plan = planned(service, version, observed, take=take)
-        return await carry_out(context, plan, asked, emit, lambda: _now_reach(plan))
+        plan = planned(service, version, observed, take=take, force=force)
+        return await carry_out(context, plan, asked, emit, lambda: now_reach(plan))
 
 
-async def _with_others(context: Context, service: str, version: Version) -> list[Release]:
+async def with_others(context: Context, service: str, version: Version) -> list[Release]:
     """The release, and those that its `also` leads to."""
     (release,) = releases_of(context, service, version)
     if not release.spec.also:
@@ -52,7 +52,7 @@ async def _with_others(context: Context, service: str, version: Version) -> list
 
 
 async def deactivate(context: Context, reference: str, asked: Asked, emit: Emit) -> Result:
-    service, version = _known_service(context, reference), None
+    service, version = (reference if reference in context.known() else None), None
     if parse_reference(reference).selector or service is None:
         service, version = one_version(context, reference)
     async with context.locks[service]:
@@ -74,25 +74,27 @@ async def deactivate(context: Context, reference: str, asked: Asked, emit: Emit)
 
 
 async def rollback(context: Context, reference: str, asked: Asked, emit: Emit) -> Result:
-    service = _known_service(context, reference)
-    if service is None:
-        raise NotFound(
-            f"There is no service {reference!r} to roll back.",
-            hint=nearest(reference, list(context.known())),
-        )
+    service = known_service(context, reference)
     target = rollback_target(service, await context.observe(service))
-    releases = await _with_others(context, service, target)
+    releases = await with_others(context, service, target)
     async with holding(context, releases):
         observed = await context.observe(service, releases)
         plan = plan_rollback(service, target, observed)
-        return await carry_out(context, plan, asked, emit, lambda: _now_reach(plan))
+        return await carry_out(context, plan, asked, emit, lambda: now_reach(plan))
 
 
-def _known_service(context: Context, reference: str) -> str | None:
-    return reference if reference in context.known() else None
+def known_service(context: Context, name: str) -> str:
+    """Raises NotFound."""
+    known = context.known()
+    if name not in known:
+        raise NotFound(
+            f"There is no service {name!r} on this host.", hint=nearest(name, list(known))
+        )
+    return name
 
 
-def _now_reach(plan: Plan) -> Sequence[str]:
+def now_reach(plan: Plan) -> Sequence[str]:
+    """What a switch has come to, as sentences."""
     if plan.singleton:
         before = f" (before: {plan.before})" if plan.before else ""
         return [f"{plan.service}@{plan.after} runs as {plan.service}-current{before}."]

@@ -11,11 +11,12 @@ from alongside.compose.override import build_override, build_targets
 from alongside.compose.services import services_from
 from alongside.daemon import faults, trees
 from alongside.daemon.context import Context
+from alongside.daemon.images import save_image
 from alongside.daemon.operations import Emit
 from alongside.daemon.projects import interpolation
 from alongside.daemon.verbs.change import Asked, Result
 from alongside.daemon.verbs.follow import follow
-from alongside.domain.errors import AlongsideError, Conflict, InvalidInput, NotFound, StepFailed
+from alongside.domain.errors import Conflict, InvalidInput, NotFound, StepFailed, said_of
 from alongside.domain.history import Outcome
 from alongside.domain.nearest import nearest
 from alongside.domain.reference import containers
@@ -64,6 +65,7 @@ async def build(
         # What follows a range is led to the new release, where it matches and becomes ready.
         for service in result["service"].split():
             result["summary"] += await follow(context, service, emit)
+            result["summary"] += context.follower.look(service)
     return result
 
 
@@ -212,6 +214,14 @@ def _check_owner(context: Context, source: Source, service: Service) -> None:
 def _same(context: Context, source: Source, service: str, version: Version) -> bool:
     """Whether this very release is there. Raises Conflict where it is another commit's."""
     there = context.releases.get(service, version)
+    removed = context.releases.removed(service, version)
+    if there is None and removed not in (None, source.commit):
+        raise Conflict(
+            f"{service}@{version} was a release of commit {str(removed)[:12]}, which was removed "
+            f"since; the tag {source.tag} is at commit {source.commit[:12]} now, and a version "
+            "never changes.",
+            hint=f"Tag {source.commit[:12]} with a new version.",
+        )
     if there is None:
         return False
     if there.commit != source.commit:
@@ -246,14 +256,15 @@ async def _release(context: Context, job: _Job, asked: Asked, emit: Emit) -> Rel
             created=datetime.now(UTC),
             spec=service,
         )
+        if service.save:
+            await save_image(context, release)
         faults.point("record-release", "before")
         with context.database.transaction():
             context.releases.add(release)
             journal.end(operation, Outcome.DONE)
         faults.point("record-release", "after")
     except BaseException as error:
-        detail = error.message if isinstance(error, AlongsideError) else repr(error)
-        journal.end(operation, Outcome.FAILED, detail)
+        journal.end(operation, Outcome.FAILED, said_of(error))
         raise
     return release
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,8 @@ class Asked:
     actor: Actor
     message: str = ""
     dry_run: bool = False
+    # Set when somebody wants a deploy to end, and who that is.
+    abort: asyncio.Future[Actor] | None = None
 
 
 def one_version(context: Context, reference: str) -> tuple[str, Version]:
@@ -42,6 +45,8 @@ async def carry_out(
     asked: Asked,
     emit: Emit,
     summary: Callable[[], Sequence[str]],
+    *,
+    executor: Executor | None = None,
 ) -> Result:
     """Run the plan, or on a dry run say what it would run, to the nft text."""
     result: Result = {
@@ -59,7 +64,7 @@ async def carry_out(
         result["nft"] = await _nft(context, plan)
         result["summary"] = ["Nothing was changed; this is what would be done."]
         return result
-    executor = Executor(context)
+    executor = executor or Executor(context)
     await executor.run(plan, asked.actor, asked.message, emit)
     result["summary"] = [*(summary() if plan.steps else [plan.reason]), *plan.notes]
     if executor.gap is not None:

@@ -13,9 +13,12 @@ async def stop(context: Context, reference: str, asked: Asked, emit: Emit) -> Re
     async with context.locks[f"{service}@{version}"]:
         observed = await context.observe(service, releases_of(context, service, version))
         plan = plan_stop(service, version, observed)
-        return await carry_out(
+        result = await carry_out(
             context, plan, asked, emit, lambda: [f"{service}@{version} is stopped."]
         )
+        if not asked.dry_run:
+            context.former.forget(service, version)
+        return result
 
 
 async def rm(
@@ -25,7 +28,7 @@ async def rm(
     async with context.locks[f"{service}@{version}"]:
         observed = await context.observe(service, releases_of(context, service, version))
         plan = plan_rm(service, version, observed, force=force, volumes=volumes)
-        return await carry_out(
+        result = await carry_out(
             context,
             plan,
             asked,
@@ -34,3 +37,6 @@ async def rm(
                 f"The instance of {service}@{version} is removed; its release and image are kept."
             ],
         )
+        if not asked.dry_run:
+            context.former.forget(service, version)
+        return result

@@ -30,4 +30,7 @@ async def up(context: Context, reference: str, asked: Asked, emit: Emit) -> Resu
     async with context.locks[f"{service}@{version}"]:
         observed = await context.observe(service, releases_of(context, service, version))
         plan = plan_up(service, version, observed)
-        return await carry_out(context, plan, asked, emit, summary)
+        result = await carry_out(context, plan, asked, emit, summary)
+        if not asked.dry_run:
+            context.former.forget(service, version)  # who runs it keeps it
+        return result

@@ -1,0 +1,17 @@
+"""What goes on in the daemon beside operations, put together."""
+
+from __future__ import annotations
+
+from alongside.daemon.context import Context
+from alongside.daemon.follower import Follower
+from alongside.daemon.retirement import Retirement
+from alongside.daemon.watcher import Watcher
+
+
+def attach(context: Context) -> Context:
+    """The context with its watcher, its retirement and its follower."""
+    context.watcher = Watcher(context)
+    context.retirement = Retirement(context)
+    context.follower = Follower(context)
+    context.watcher.on_verdict.append(context.follower.look)
+    return context

@@ -1,0 +1,159 @@
+"""What becomes of versions that have left the ports: drained, cut, and kept or stopped.
+
+The order is always that, and no lock is held while a version drains. What is to be done is read
+from the store and from the host each time, so that a crash on the way costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from alongside.daemon.context import Context
+from alongside.daemon.executor import Executor
+from alongside.daemon.former import main_spec
+from alongside.daemon.locks import holding
+from alongside.domain.deployment import Former
+from alongside.domain.errors import AlongsideError
+from alongside.domain.history import Actor, Outcome
+from alongside.domain.instance import Instance
+from alongside.domain.policy import StandbyAs
+from alongside.domain.port import Protocol
+from alongside.domain.release import Release
+from alongside.host.cut import cut
+from alongside.plan.standby import kept_as, plan_keep
+from alongside.router.protocol import FarEnd
+
+LOOK = 1.0  # seconds between two looks at who is left
+
+_log = logging.getLogger(__name__)
+
+
+def itself() -> Actor:
+    """Who does what nobody asked for."""
+    return Actor(os.geteuid(), "alongside")
+
+
+class Retirement:
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Somebody has left the ports, or a trial has ended."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            self._woken.clear()
+            wait = await self._look()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._woken.wait()
+
+    async def _look(self) -> float | None:
+        """Do what can be done now; returns in how many seconds to look again, None for not
+        before somebody wakes it."""
+        try:
+            await self._drain()
+            for service in {one.service for one in self._context.former.all()}:
+                await self._settle(service)
+            self._context.problems.pop("standby", None)
+        except AlongsideError as error:
+            self._context.problems["standby"] = error.message
+            return LOOK
+        draining = [one for one in self._context.former.all() if not one.drained]
+        now = datetime.now(UTC)
+        deadlines = [(one.deadline - now).total_seconds() for one in draining if one.deadline]
+        return max(0.0, min([LOOK, *deadlines])) if draining else None
+
+    async def _drain(self) -> None:
+        context = self._context
+        draining = {
+            one: instance
+            for one in context.former.all()
+            if not one.drained and (instance := context.instances.get(one.service, one.version))
+        }
+        left = await context.router.connections(
+            {one: far_ends(context, instance) for one, instance in draining.items()}
+        )
+        for one, instance in draining.items():
+            if not left[one].tcp:
+                context.former.drained(one)
+            elif one.deadline is not None and one.deadline <= datetime.now(UTC):
+                await self._cut(one, instance)
+                context.former.drained(one)
+
+    async def _cut(self, former: Former, instance: Instance) -> None:
+        """Reset what is left of the connections, at both ends."""
+        context = self._context
+        release = context.releases.get(former.service, former.version)
+        container = await context.engine.container(instance.name)
+        if release is None or container is None or not container.pid:
+            return
+        # A paused one has sockets too, and its clients wait.
+        on_host = release.spec.host_network
+        ports = {
+            (Protocol.TCP, local.number if on_host else local.target)
+            for local in instance.local_ports
+            if local.protocol is Protocol.TCP
+        }
+        many = await cut(0 if on_host else container.pid, ports)
+        if many:
+            seconds = (datetime.now(UTC) - former.since).total_seconds()
+            operation = context.journal.begin(
+                "drain", former.service, itself(), before=str(former.version), after="", message=""
+            )
+            said = f"{many} connection{'s were' if many > 1 else ' was'} left after {seconds:.0f} s"
+            context.journal.end(operation, Outcome.DONE, f"{said}, and cut")
+
+    async def _settle(self, service: str) -> None:
+        """Keep or stop whom nobody is left on; not while a version is on trial, since one of
+        them may have the ports again in a moment."""
+        context = self._context
+        routes = tuple(one for one in context.routes.all() if one.service == service)
+        spec = main_spec(context, service, routes)
+        if spec is None or context.trials.get(service) is not None:
+            return
+        main = next(r.split.versions[0] for r in routes if r.follows is None and r.split.shares)
+        drained = [one.version for one in context.former.all(service) if one.drained]
+        bad = context.bad(service)
+        kept = kept_as(drained, context.trail(service), main, bad, spec.standby)
+        for version, how in kept.items():
+            release = context.releases.get(service, version)
+            if release is not None:
+                await self._keep(release, how)
+
+    async def _keep(self, release: Release, how: StandbyAs) -> None:
+        context, about = self._context, f"standby {release.reference}"
+        async with holding(context, [release]):
+            if not any(
+                one.drained and one.version == release.version
+                for one in context.former.all(release.service)
+            ):
+                return  # it has the ports again, or is a person's now
+            plan = plan_keep(release, how, await context.observe(release.service, [release]))
+            context.problems.pop(about, None)
+            if plan.steps:
+                try:
+                    await Executor(context).run(plan, itself(), f"kept {how}", lambda _: None)
+                except AlongsideError as error:
+                    context.problems[about] = (
+                        f"{release.reference}, which a rollback may go to, could not be kept "
+                        f"{how}: {error.message}"
+                    )
+            if how is StandbyAs.STOPPED and about not in context.problems:
+                context.former.forget(release.service, release.version)
+
+
+def far_ends(context: Context, instance: Instance) -> list[FarEnd]:
+    """Where its clients' connections end, in conntrack's words."""
+    release = context.releases.get(instance.service, instance.version)
+    if release is not None and release.spec.host_network:
+        return [FarEnd(local.protocol, local.number, ()) for local in instance.local_ports]
+    addresses = (instance.subnet.address4, instance.subnet.address6)
+    return [FarEnd(local.protocol, local.target, addresses) for local in instance.local_ports]

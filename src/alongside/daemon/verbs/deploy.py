@@ -1,0 +1,136 @@
+"""`deploy`: a version through the gates to the ports, and back where it fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from alongside.daemon.context import Context
+from alongside.daemon.executor import Executor
+from alongside.daemon.locks import holding
+from alongside.daemon.operations import Emit
+from alongside.daemon.verbs.activate import now_reach, with_others
+from alongside.daemon.verbs.change import Asked, Result, carry_out, one_version
+from alongside.domain.errors import AlongsideError, TrialFailed
+from alongside.domain.history import Actor
+from alongside.domain.release import Release
+from alongside.plan.deploy import plan_deploy
+from alongside.plan.rollback import plan_rollback, rollback_target
+from alongside.plan.steps import Plan, Start
+
+T = TypeVar("T")
+
+
+async def deploy(
+    context: Context,
+    reference: str,
+    asked: Asked,
+    emit: Emit,
+    *,
+    take: bool = False,
+    force: bool = False,
+    watch: float | None = None,
+) -> Result:
+    """Raises what `activate` raises; TrialFailed where the version had the ports and has lost
+    them again, or where somebody aborted it. The version before then has them."""
+    service, version = one_version(context, reference)
+    releases = await with_others(context, service, version)
+    release, executor = releases[0], Executor(context)
+    ports = [one.port for one in release.spec.ports] + [one.port for one in release.spec.also]
+    async with holding(context, releases):
+        observed = await context.observe(service, releases, ports=ports)
+        plan = plan_deploy(service, version, observed, take=take, force=force, watch=watch)
+        work = carry_out(context, plan, asked, emit, lambda: now_reach(plan), executor=executor)
+        try:
+            result = await _unless(asked.abort, work)
+        except _Aborted as aborted:
+            await _leave(context, plan, release, executor, aborted.by, emit)
+            raise _given_up(release, aborted.by) from None
+    if executor.verdict is not None:
+        # No lock is held from here on: whoever goes back need not wait for the trial.
+        await _come_through(context, release, executor, asked, result)
+    return result
+
+
+async def _come_through(
+    context: Context, release: Release, executor: Executor, asked: Asked, result: Result
+) -> None:
+    assert executor.verdict is not None  # noqa: S101 - it has been looked at
+    try:
+        verdict = await _unless(asked.abort, _shielded(executor.verdict))
+    except _Aborted as aborted:
+        if await context.watcher.fail(release.service, f"was given up by {aborted.by.name}"):
+            raise _given_up(release, aborted.by) from None
+        verdict = await executor.verdict  # it had just come
+    if verdict.reason:
+        now = f"{release.service}@{verdict.now}" if verdict.now else "no version"
+        have = f" {now} has them." if verdict.now != release.version else ""
+        raise TrialFailed(
+            f"{release.reference} had the ports and lost them: it {verdict.reason}.{have}"
+            if have
+            else f"{release.reference} is not good: it {verdict.reason}",
+            hint=f"`alongside logs {release.reference}` shows more; `alongside history "
+            f"{release.service}` keeps this.",
+            log=verdict.log,
+        )
+    result["summary"] = [*result["summary"], f"{release.reference} is good."]
+
+
+async def _leave(
+    context: Context, plan: Plan, release: Release, executor: Executor, by: Actor, emit: Emit
+) -> None:
+    """Everything as it was before the plan that was cut off: the ports, and what runs."""
+    service = release.service
+    if any(
+        release.version in route.split.versions and route.follows is None
+        for route in context.routes.all()
+        if route.service == service
+    ):
+        target = rollback_target(service, await context.observe(service))
+        back = context.releases.get(service, target)
+        found = await context.observe(service, [back] if back else [])
+        undo = plan_rollback(service, target, found)
+        await Executor(context).run(undo, by, f"{release.reference} was given up", emit)
+    started = next(
+        (s.instance for s in plan.steps if isinstance(s, Start) and s.release == release), None
+    )
+    if started is not None and context.instances.get(service, release.version) is not None:
+        context.instances.want(started, "stopped")
+        await context.engine.stop(started.name)
+
+
+def _given_up(release: Release, by: Actor) -> AlongsideError:
+    return TrialFailed(
+        f"The deploy of {release.reference} was given up by {by.name}.",
+        hint=f"`alongside status {release.service}` shows who has the ports.",
+    )
+
+
+class _Aborted(Exception):
+    def __init__(self, by: Actor) -> None:
+        super().__init__(by)
+        self.by = by
+
+
+async def _shielded(future: asyncio.Future[T]) -> T:
+    return await asyncio.shield(future)
+
+
+async def _unless(abort: asyncio.Future[Actor] | None, work: Coroutine[Any, Any, T]) -> T:
+    """The work's own end, or _Aborted once it has been cut off."""
+    task = asyncio.create_task(work)
+    if abort is None:
+        abort = asyncio.get_running_loop().create_future()
+    try:
+        await asyncio.wait((task, abort), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        by = abort.result()
+        task.cancel(f"given up by {by.name}")
+        await asyncio.wait((task,))
+        if not task.cancelled() and task.exception() is None:
+            return task.result()  # it had ended after all
+        raise _Aborted(by)
+    finally:
+        task.cancel()

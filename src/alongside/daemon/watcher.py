@@ -1,0 +1,194 @@
+"""Trials: a version that was given the ports is watched, and loses them again where it fails.
+
+A trial outlives the daemon: it is in the store, and goes on when the daemon runs again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from alongside.daemon.context import Context
+from alongside.daemon.executor import Executor
+from alongside.daemon.locks import holding
+from alongside.daemon.observer import Observer, Seen
+from alongside.daemon.operations import Emit
+from alongside.daemon.retirement import itself
+from alongside.domain.deployment import Mark, Trial
+from alongside.domain.errors import AlongsideError
+from alongside.domain.history import Outcome
+from alongside.domain.release import Release
+from alongside.domain.version import Version
+from alongside.plan.rollback import plan_rollback, rollback_target
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`reason` is empty for a version that is good. `now`: who has the ports after it."""
+
+    reason: str
+    now: Version | None
+    log: tuple[str, ...] = ()
+
+
+@dataclass
+class _Running:
+    trial: Trial
+    emit: Emit
+    task: asyncio.Task[None] | None = None
+    verdict: asyncio.Future[Verdict] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+
+class Watcher:
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._running: dict[str, _Running] = {}
+        self.on_verdict: list[Callable[[str], object]] = []  # called with the service
+
+    def open(
+        self, release: Release, seconds: float, operation: int, emit: Emit
+    ) -> asyncio.Future[Verdict]:
+        """Begin a trial, whose verdict ends the operation; `emit` gets each probe."""
+        now = datetime.now(UTC)
+        until = now + timedelta(seconds=seconds)
+        trial = Trial(release.service, release.version, operation, now, until)
+        self._context.trials.open(trial)
+        return self._start(trial, emit, fresh=True)
+
+    def resume(self) -> None:
+        """Go on with the trials that the daemon's end has interrupted."""
+        for trial in self._context.trials.all():
+            self._start(trial, lambda _: None, fresh=False)
+
+    def displaced(self, service: str, by: str) -> None:
+        """Somebody may have given the ports to another version: then the trial is over, and says
+        nothing of the version."""
+        running = self._running.get(service)
+        if running is None:
+            return
+        now = _has_ports(self._context, service)
+        if running.trial.version != now:
+            self._end(running, Verdict(f"{by} took its place", now), Outcome.FAILED)
+
+    async def fail(self, service: str, reason: str) -> bool:
+        """End the trial of a service and go back; whether it had one. The version is not marked:
+        it is not its fault."""
+        running = self._running.get(service)
+        if running is None:
+            return False
+        self._stop(running)
+        await self._go_back(running, Seen(reason), mark=False)
+        return True
+
+    def accept(self, service: str, reason: str) -> None:
+        """Somebody has seen enough: it is good."""
+        running = self._running.get(service)
+        if running is not None:
+            self._accept(running, reason)
+
+    async def close(self) -> None:
+        """The daemon stops; the trials stay in the store."""
+        for running in self._running.values():
+            self._stop(running)
+
+    def _start(self, trial: Trial, emit: Emit, *, fresh: bool) -> asyncio.Future[Verdict]:
+        running = _Running(trial, emit)
+        self._running[trial.service] = running
+        running.task = asyncio.create_task(self._run(running, fresh))
+        return running.verdict
+
+    def _stop(self, running: _Running) -> None:
+        if running.task is not None and running.task is not asyncio.current_task():
+            running.task.cancel()
+
+    async def _run(self, running: _Running, fresh: bool) -> None:
+        context, trial = self._context, running.trial
+        try:
+            if _has_ports(context, trial.service) != trial.version:
+                verdict = Verdict("another version has the ports", None)
+                self._end(running, verdict, Outcome.INTERRUPTED)
+                return
+            marked = context.bad(trial.service).get(trial.version)
+            if marked is not None:
+                await self._go_back(running, Seen(marked), mark=False)
+                return
+            seen = await Observer(context, trial, running.emit).watch(fresh=fresh)
+            if seen is None:
+                seconds = (trial.until - trial.since).total_seconds()
+                self._accept(running, f"came through {seconds:g} s with the ports")
+            else:
+                await self._go_back(running, seen, mark=True)
+        except AlongsideError as error:
+            _log.error("the trial of %s@%s: %s", trial.service, trial.version, error.message)
+            self._end(running, Verdict(error.message, trial.version), Outcome.FAILED)
+        except Exception:
+            _log.exception("a trial failed in a way that nobody foresaw")
+            self._end(running, Verdict("a bug of alongside's", trial.version), Outcome.FAILED)
+
+    def _accept(self, running: _Running, reason: str) -> None:
+        trial = running.trial
+        with self._context.database.transaction():
+            self._context.releases.mark(trial.service, trial.version, Mark.GOOD, reason)
+            self._end(running, Verdict("", trial.version), Outcome.DONE, reason)
+
+    async def _go_back(self, running: _Running, seen: Seen, *, mark: bool) -> None:
+        """One switch, to a version that runs; the marks come first, so that a crash between ends
+        in the same."""
+        context, trial = self._context, running.trial
+        if mark:
+            context.releases.mark(trial.service, trial.version, Mark.BAD, seen.reason)
+        self._running.pop(trial.service, None)  # the switch that follows is its own
+        reason, now = seen.reason, trial.version
+        try:
+            now = await self._roll_back(trial, reason)
+        except AlongsideError as error:
+            reason = f"{reason}. It keeps the ports: {error.message}"
+        self._running[trial.service] = running
+        self._end(running, Verdict(reason, now, seen.log), Outcome.FAILED)
+
+    async def _roll_back(self, trial: Trial, reason: str) -> Version:
+        """Returns who has the ports now. Raises Conflict where there is nothing to go back to."""
+        context, service = self._context, trial.service
+        target = rollback_target(service, await context.observe(service))
+        release = context.releases.get(service, target)
+        releases = [release] if release else []
+        async with holding(context, releases):
+            if _has_ports(context, service) != trial.version:
+                return _has_ports(context, service) or trial.version
+            plan = plan_rollback(service, target, await context.observe(service, releases))
+            why = f"{service}@{trial.version} {reason}"
+            await Executor(context).run(plan, itself(), why, lambda _: None)
+        return target
+
+    def _end(self, running: _Running, verdict: Verdict, outcome: Outcome, detail: str = "") -> None:
+        context, trial = self._context, running.trial
+        self._stop(running)
+        self._running.pop(trial.service, None)
+        with context.database.transaction():
+            context.trials.close(trial.service)
+            if verdict.log:
+                context.journal.write(trial.operation, verdict.log)
+            context.journal.end(trial.operation, outcome, detail or verdict.reason)
+        if not running.verdict.done():
+            running.verdict.set_result(verdict)
+        context.retirement.wake()
+        for call in self.on_verdict:
+            call(trial.service)
+
+
+def _has_ports(context: Context, service: str) -> Version | None:
+    """The one version that the service's own ports reach; of a singleton the one that runs."""
+    one = context.instances.singletons().get(service)
+    if one is not None:
+        return one
+    for route in context.routes.all():
+        if route.service == service and route.follows is None and route.split.shares:
+            return route.split.versions[0]
+    return None

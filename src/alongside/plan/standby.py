@@ -1,0 +1,47 @@
+"""How versions that had the ports are kept, once nobody is left on them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from alongside.domain.policy import Standby, StandbyAs
+from alongside.domain.release import Release
+from alongside.domain.version import Version
+from alongside.plan.observed import Observed
+from alongside.plan.steps import AwaitReady, Pause, Plan, Step, Stop, Wake
+
+ALIVE = ("running", "paused", "restarting")
+
+
+def kept_as(
+    former: Iterable[Version],
+    trail: Sequence[Version],
+    current: Version | None,
+    bad: Collection[Version],
+    standby: Standby,
+) -> dict[Version, StandbyAs]:
+    """What is to become of each. The first `standby.keep` that a rollback would come to are
+    kept, in the order in which it would; the others are stopped."""
+    back = [one for one in dict.fromkeys(reversed(trail)) if one != current and one not in bad]
+    first = back[: standby.keep]
+    return {one: standby.kept_as if one in first else StandbyAs.STOPPED for one in former}
+
+
+def plan_keep(release: Release, kept: StandbyAs, observed: Observed) -> Plan:
+    """A version is probed before it is paused: what does not answer is no standby."""
+    name = str(release.version)
+    plan = Plan("standby", release.service, before=name, after="")
+    instance = observed.instance(release.service, release.version)
+    container = observed.container(instance) if instance else None
+    if instance is None or container is None or container.state not in ALIVE:
+        return plan
+    if release.version in observed.routed(release.service):
+        return plan
+    steps: list[Step] = []
+    if kept is StandbyAs.STOPPED:
+        steps.append(Stop(instance))
+    elif kept is StandbyAs.PAUSED and container.state != "paused":
+        steps += [AwaitReady(release, instance, undo=False), Pause(instance)]
+    elif kept is StandbyAs.RUNNING and container.state == "paused":
+        steps += [Wake(instance), AwaitReady(release, instance, undo=False)]
+    return Plan(plan.verb, plan.service, plan.before, plan.after, steps)
