@@ -114,8 +114,8 @@ class FakeSubject:
     def fail_build(self, folder: Path) -> None:
         self.compose.failing_builds["dns"] = ["it went wrong"]
 
-    async def pause(self, name: str) -> None:
-        self.engine.pause(name)
+    async def run_out_of_memory(self, name: str) -> None:
+        self.engine.oom(name)
 
     async def go_down(self) -> None:
         self.engine.go_down()
@@ -141,8 +141,8 @@ class DockerSubject:
     def fail_build(self, folder: Path) -> None:
         (folder / "Dockerfile").write_text("FROM base:1\nRUN echo it went wrong; exit 3\n")
 
-    async def pause(self, name: str) -> None:
-        await asyncio.to_thread(self.host.docker, ["pause", name])
+    async def run_out_of_memory(self, name: str) -> None:
+        await asyncio.to_thread(self.host.docker, ["kill", "--signal=USR1", name])
 
     async def go_down(self) -> None:
         await asyncio.to_thread(self.host.engine.stop)
@@ -172,7 +172,7 @@ def docker_host() -> Iterator[Host]:
         root = host.folder / "root"
         (root / "bin").mkdir(parents=True)
         shutil.copy("/bin/busybox", root / "bin")
-        for name in ("sh", "sleep", "echo"):
+        for name in ("sh", "sleep", "echo", "dd"):
             (root / "bin" / name).symlink_to("busybox")
         host.run(["tar", "-C", root, "-cf", host.folder / "base.tar", "."])
         host.docker(["import", str(host.folder / "base.tar"), "base:1"])
@@ -394,9 +394,58 @@ async def test_events_are_those_since_the_call(bench: Bench) -> None:
     assert "create" not in actions
 
 
+async def test_pause_freezes_what_runs_and_nothing_else(bench: Bench) -> None:
+    await bench.instance()
+    events = bench.engine.events()
+
+    await bench.engine.pause("dns-1.0.0")
+    await bench.engine.pause("dns-1.0.0")
+    paused = await bench.engine.container("dns-1.0.0")
+    assert paused is not None
+    assert (paused.state, paused.exit_code) == ("paused", 0)
+    assert await until(events, ("dns-1.0.0", "pause")) == [("dns-1.0.0", "pause")]
+
+    await bench.engine.stop("dns-1.0.0", 1)
+    with pytest.raises(StepFailed, match=r"pause the container dns-1\.0\.0: .*not running"):
+        await bench.engine.pause("dns-1.0.0")
+    with pytest.raises(NotFound, match=r"dns-1\.0"):
+        await bench.engine.pause("dns-1.0")
+
+
+async def test_a_container_that_is_killed_for_memory_says_so(bench: Bench) -> None:
+    eater = (
+        "    mem_limit: 16m\n"
+        "    command: [sh, -c, \"trap 'exec dd if=/dev/zero of=/dev/null bs=64M' USR1; "
+        'echo hello; while :; do sleep 1 & wait; done"]\n'
+    )
+    await bench.compose.up(bench.project("one", INSTANCE % await bench.build() + eater), ["dns"])
+    async for line in bench.engine.logs("dns-1.0.0", tail=1, follow=True):
+        if line == "hello":  # its trap is set
+            break
+    before = await bench.engine.container("dns-1.0.0")
+    assert before is not None
+    assert not before.oom
+    events = bench.engine.events()
+
+    await bench.host.run_out_of_memory("dns-1.0.0")
+
+    heard = await until(events, ("dns-1.0.0", "die"))
+    assert ("dns-1.0.0", "oom") in heard
+    ended = await bench.engine.container("dns-1.0.0")
+    assert ended is not None
+    assert (ended.state, ended.exit_code, ended.oom) == ("exited", 137, True)
+
+    # It is the last run's, also while the next one goes on, until that one ends.
+    await bench.engine.start("dns-1.0.0")
+    await bench.engine.stop("dns-1.0.0", 1)
+    again = await bench.engine.container("dns-1.0.0")
+    assert again is not None
+    assert (again.state, again.oom) == ("exited", False)
+
+
 async def test_start_wakes_a_paused_container_and_stop_ends_one(bench: Bench) -> None:
     await bench.instance()
-    await bench.host.pause("dns-1.0.0")
+    await bench.engine.pause("dns-1.0.0")
     paused = await bench.engine.container("dns-1.0.0")
     assert paused is not None
     assert (paused.state, paused.running) == ("paused", False)
@@ -407,7 +456,7 @@ async def test_start_wakes_a_paused_container_and_stop_ends_one(bench: Bench) ->
     assert woken is not None
     assert woken.running
 
-    await bench.host.pause("dns-1.0.0")
+    await bench.engine.pause("dns-1.0.0")
     await bench.engine.stop("dns-1.0.0", 1)
     stopped = await bench.engine.container("dns-1.0.0")
     assert stopped is not None

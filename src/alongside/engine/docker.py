@@ -126,6 +126,18 @@ class DockerEngine:
 
         await self._ask(f"start the container {name}", start)
 
+    async def pause(self, name: str) -> None:
+        found = await self._named(name)
+        if found is None:
+            raise NotFound(f"There is no container {name}, so it cannot be paused.")
+        if found["State"]["Status"] == "paused":
+            return
+        there = found["Id"]
+        await self._ask(
+            f"pause the container {name}",
+            lambda docker: docker.containers.container(there).pause(),
+        )
+
     async def stop(self, name: str, timeout: int = 10) -> None:
         found = await self._named(name)
         if found is None:

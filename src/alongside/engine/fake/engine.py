@@ -139,6 +139,21 @@ class FakeEngine:
         elif not entry.shown.running:
             self._run(entry)
 
+    async def pause(self, name: str) -> None:
+        self._check()
+        entry = self._containers.get(name)
+        if entry is None:
+            raise NotFound(f"There is no container {name}, so it cannot be paused.")
+        if entry.shown.state == "paused":
+            return
+        if not entry.shown.running:
+            raise StepFailed(
+                f"The engine did not pause the container {name}: Container {entry.shown.id} is "
+                "not running"
+            )
+        entry.shown = replace(entry.shown, state="paused")
+        self._emit("container", "pause", name)
+
     async def stop(self, name: str, timeout: int = 10) -> None:
         self._check()
         entry = self._containers.get(name)
@@ -299,6 +314,7 @@ class FakeEngine:
             exit_code=exit_code,
             health="",
             finished=datetime.now(UTC),
+            oom=False,
         )
         self._emit("container", "die", name)
 
@@ -314,10 +330,12 @@ class FakeEngine:
         entry.shown = replace(entry.shown, health=health, health_output=output)
         self._emit("container", f"health_status: {health}", name)
 
-    def pause(self, name: str) -> None:
+    def oom(self, name: str) -> None:
+        """The kernel ends the program for want of memory."""
+        self._emit("container", "oom", name)
+        self.end(name, 137)
         entry = self._containers[name]
-        entry.shown = replace(entry.shown, state="paused")
-        self._emit("container", "pause", name)
+        entry.shown = replace(entry.shown, oom=True)
 
     def go_down(self) -> None:
         """The engine ends, and with it every container."""
