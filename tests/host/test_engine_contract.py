@@ -114,6 +114,9 @@ class FakeSubject:
     def fail_build(self, folder: Path) -> None:
         self.compose.failing_builds["dns"] = ["it went wrong"]
 
+    def execs(self, name: str, code: int, wrote: str) -> None:
+        self.engine.execs[name] = (code, wrote)
+
     async def run_out_of_memory(self, name: str) -> None:
         self.engine.oom(name)
 
@@ -140,6 +143,9 @@ class DockerSubject:
 
     def fail_build(self, folder: Path) -> None:
         (folder / "Dockerfile").write_text("FROM base:1\nRUN echo it went wrong; exit 3\n")
+
+    def execs(self, name: str, code: int, wrote: str) -> None:
+        pass  # the command itself does it
 
     async def run_out_of_memory(self, name: str) -> None:
         await asyncio.to_thread(self.host.docker, ["kill", "--signal=USR1", name])
@@ -443,6 +449,31 @@ async def test_a_container_that_is_killed_for_memory_says_so(bench: Bench) -> No
     assert (again.state, again.oom) == ("exited", False)
 
 
+async def test_a_command_in_the_container(bench: Bench) -> None:
+    await bench.instance()
+    bench.host.execs("dns-1.0.0", 3, "asked\nrefused")
+
+    code, wrote = await bench.engine.exec(
+        "dns-1.0.0", ["sh", "-c", "echo asked; echo refused >&2; exit 3"]
+    )
+
+    assert (code, sorted(wrote.splitlines())) == (3, ["asked", "refused"])
+
+
+async def test_a_command_needs_a_container_that_runs(bench: Bench) -> None:
+    await bench.instance()
+    with pytest.raises(NotFound, match=r"no container dns-1\.0,"):
+        await bench.engine.exec("dns-1.0", ["echo"])
+
+    await bench.engine.pause("dns-1.0.0")
+    with pytest.raises(StepFailed, match=r"did not run echo in .*is paused"):
+        await bench.engine.exec("dns-1.0.0", ["echo"])
+
+    await bench.engine.stop("dns-1.0.0", 1)
+    with pytest.raises(StepFailed, match=r"did not run echo in .*is not running"):
+        await bench.engine.exec("dns-1.0.0", ["echo"])
+
+
 async def test_start_wakes_a_paused_container_and_stop_ends_one(bench: Bench) -> None:
     await bench.instance()
     await bench.engine.pause("dns-1.0.0")
@@ -563,6 +594,52 @@ async def test_a_cancelled_build_ends_in_the_engine_too(
     async with asyncio.timeout(20):
         while _running("sleep 613") or _running(str(tmp_path)):  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.02)
+    await docker_subject.close()
+
+
+@pytest.mark.host
+async def test_only_the_last_of_a_command_s_output_is_kept(
+    docker_subject: DockerSubject, tmp_path: Path
+) -> None:
+    bench = Bench(tmp_path, docker_subject)
+    await bench.instance()
+    loop = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo line $i; done"
+
+    code, wrote = await bench.engine.exec("dns-1.0.0", ["sh", "-c", loop])
+    assert code == 0
+    assert wrote.endswith("line 19999\nline 20000")
+    assert 4000 < len(wrote) <= 4096
+
+    code, wrote = await bench.engine.exec("dns-1.0.0", ["nosuch"])
+    assert code in (126, 127)
+    assert "nosuch" in wrote
+    await docker_subject.close()
+
+
+@pytest.mark.host
+async def test_a_cancelled_command_ends_in_the_container_too(
+    docker_subject: DockerSubject, tmp_path: Path
+) -> None:
+    bench = Bench(tmp_path, docker_subject)
+    await bench.instance()
+    command = ["sh", "-c", "sleep 619 & sleep 619; echo never"]
+
+    for wait in (True, False):  # one that runs, and one that is only about to
+        running = asyncio.create_task(bench.engine.exec("dns-1.0.0", command))
+        async with asyncio.timeout(20):
+            while wait and len(_running("sleep 619")) < 3:  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(0.01)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+        async with asyncio.timeout(20):
+            while _running("sleep 619"):  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0.02)
+    container = await bench.engine.container("dns-1.0.0")
+    assert container is not None
+    assert container.running
     await docker_subject.close()
 
 

@@ -130,6 +130,15 @@ class Engine(Seam):
         already. Raises NotFound, StepFailed where it does not run."""
         ...
 
+    async def exec(self, name: str, command: Sequence[str]) -> tuple[int, str]:
+        """Run a command in the container, as its user: its exit code, and the last lines of what
+        it wrote, at most 4 KiB. A command that is not there is exit code 126 or 127, and says so.
+
+        Whoever cancels it ends the command too. Raises NotFound, StepFailed where the container
+        does not run or is paused.
+        """
+        ...
+
     async def stop(self, name: str, timeout: int = 10) -> None:
         """No container of that name runs afterwards; nothing where there is none. It has
         `timeout` seconds until it is killed."""

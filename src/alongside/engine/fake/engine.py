@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
@@ -44,12 +44,15 @@ class _Entry:
 class FakeEngine:
     """An `Engine`. What is named and not there is refused as the real one refuses it.
 
-    The scripts of containers that are yet to come are set by name in `scripts`. Containers have
-    no process: their `pid` is 0, so that nobody takes a stranger's for theirs.
+    The scripts of containers that are yet to come are set by name in `scripts`, and what commands
+    in them come to in `execs` (None: the command hangs). Containers have no process: their `pid`
+    is 0, so that nobody takes a stranger's for theirs.
     """
 
     def __init__(self) -> None:
         self.scripts: dict[str, Script] = {}
+        self.execs: dict[str, tuple[int, str] | None] = {}
+        self.executed: list[tuple[str, tuple[str, ...]]] = []
         self.answers = True  # False: the engine is down
         self._containers: dict[str, _Entry] = {}
         self._images: dict[str, Image] = {}  # by ID
@@ -153,6 +156,24 @@ class FakeEngine:
             )
         entry.shown = replace(entry.shown, state="paused")
         self._emit("container", "pause", name)
+
+    async def exec(self, name: str, command: Sequence[str]) -> tuple[int, str]:
+        self._check()
+        entry = self._containers.get(name)
+        if entry is None:
+            raise NotFound(f"There is no container {name}, so nothing can be run in it.")
+        if not entry.shown.running:
+            how = "paused" if entry.shown.state == "paused" else "not running"
+            raise StepFailed(
+                f"The engine did not run {command[0]} in the container {name}: Container "
+                f"{entry.shown.id} is {how}"
+            )
+        self.executed.append((name, tuple(command)))
+        answer = self.execs.get(name, (0, ""))
+        if answer is None:
+            await asyncio.Event().wait()
+            raise AssertionError("nobody ends it but the caller")
+        return answer
 
     async def stop(self, name: str, timeout: int = 10) -> None:
         self._check()
