@@ -50,6 +50,20 @@ def _words(value: object) -> object:
     return {value: True} if value in ("health", "running") else value
 
 
+def _plain(value: object) -> object:
+    """Compose's own model writes `$` as `$$`, as the file does, so that it can be read in again."""
+    return value.replace("$$", "$") if isinstance(value, str) else value
+
+
+def _command(value: object) -> object:
+    """A text is for the shell, as in Compose."""
+    if isinstance(value, str):
+        return ("sh", "-c", value) if value.strip() else ()
+    return value
+
+
+Text = Annotated[str, BeforeValidator(_plain)]
+Command = Annotated[tuple[Text, ...], BeforeValidator(_command), Field(min_length=1)]
 Number = Annotated[int, BeforeValidator(_number)]
 PortNumber = Annotated[Number, Field(ge=1, le=65535)]
 Seconds = Annotated[float, BeforeValidator(_seconds)]
@@ -60,15 +74,18 @@ class _Settings(BaseModel):
 
 
 class ReadySettings(_Settings):
-    """`ready:`. One of the first five, and what goes with it."""
+    """`ready:`. One of the first seven, and what goes with it."""
 
     health: Literal[True] | None = None
     tcp: PortNumber | None = None
-    http: str | None = None
+    http: Text | None = None
     dns: str | None = Field(default=None, min_length=1, max_length=253)
+    exec: Command | None = None
+    command: Command | None = None
     running: Literal[True] | None = None
     port: PortNumber | None = None
     status: Annotated[Number, Field(ge=100, le=599)] = 200
+    body: Annotated[Text, Field(min_length=1)] | None = None
     protocol: Literal["udp", "tcp"] = "udp"
     timeout: Annotated[Seconds, Field(gt=0, le=3600)] = 60.0
     interval: Annotated[Seconds, Field(ge=0.05, le=60)] = 0.2

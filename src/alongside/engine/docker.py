@@ -45,6 +45,7 @@ WRITTEN = 4096  # characters of a command's output that are kept
 ANSWER = 60.0  # seconds; an engine under load takes its time to start a container
 
 _OURS = {"label": [LABEL_SERVICE]}
+_ENDING = 2.0  # seconds to end a command whose caller has gone
 _CHUNK = 64 * 1024  # bytes
 _REFUSED_CONNECTION = 900  # aiodocker's own status: there was no answer
 
@@ -167,8 +168,9 @@ class DockerEngine:
                     tail.feed(line)
             return await self._exit_code(what, made), str(tail)
         except BaseException:
-            with suppress(AlongsideError):
-                await self._end(what, made, found["Id"])
+            with suppress(AlongsideError, TimeoutError):
+                async with asyncio.timeout(_ENDING):
+                    await self._end(what, made, found["Id"])
             raise
 
     async def _exit_code(self, what: str, made: Exec) -> int:
