@@ -114,8 +114,11 @@ class FakeSubject:
     def fail_build(self, folder: Path) -> None:
         self.compose.failing_builds["dns"] = ["it went wrong"]
 
-    async def pause(self, name: str) -> None:
-        self.engine.pause(name)
+    def execs(self, name: str, code: int, wrote: str) -> None:
+        self.engine.execs[name] = (code, wrote)
+
+    async def run_out_of_memory(self, name: str) -> None:
+        self.engine.oom(name)
 
     async def go_down(self) -> None:
         self.engine.go_down()
@@ -141,8 +144,11 @@ class DockerSubject:
     def fail_build(self, folder: Path) -> None:
         (folder / "Dockerfile").write_text("FROM base:1\nRUN echo it went wrong; exit 3\n")
 
-    async def pause(self, name: str) -> None:
-        await asyncio.to_thread(self.host.docker, ["pause", name])
+    def execs(self, name: str, code: int, wrote: str) -> None:
+        pass  # the command itself does it
+
+    async def run_out_of_memory(self, name: str) -> None:
+        await asyncio.to_thread(self.host.docker, ["kill", "--signal=USR1", name])
 
     async def go_down(self) -> None:
         await asyncio.to_thread(self.host.engine.stop)
@@ -172,7 +178,7 @@ def docker_host() -> Iterator[Host]:
         root = host.folder / "root"
         (root / "bin").mkdir(parents=True)
         shutil.copy("/bin/busybox", root / "bin")
-        for name in ("sh", "sleep", "echo"):
+        for name in ("sh", "sleep", "echo", "dd"):
             (root / "bin" / name).symlink_to("busybox")
         host.run(["tar", "-C", root, "-cf", host.folder / "base.tar", "."])
         host.docker(["import", str(host.folder / "base.tar"), "base:1"])
@@ -394,9 +400,83 @@ async def test_events_are_those_since_the_call(bench: Bench) -> None:
     assert "create" not in actions
 
 
+async def test_pause_freezes_what_runs_and_nothing_else(bench: Bench) -> None:
+    await bench.instance()
+    events = bench.engine.events()
+
+    await bench.engine.pause("dns-1.0.0")
+    await bench.engine.pause("dns-1.0.0")
+    paused = await bench.engine.container("dns-1.0.0")
+    assert paused is not None
+    assert (paused.state, paused.exit_code) == ("paused", 0)
+    assert await until(events, ("dns-1.0.0", "pause")) == [("dns-1.0.0", "pause")]
+
+    await bench.engine.stop("dns-1.0.0", 1)
+    with pytest.raises(StepFailed, match=r"pause the container dns-1\.0\.0: .*not running"):
+        await bench.engine.pause("dns-1.0.0")
+    with pytest.raises(NotFound, match=r"dns-1\.0"):
+        await bench.engine.pause("dns-1.0")
+
+
+async def test_a_container_that_is_killed_for_memory_says_so(bench: Bench) -> None:
+    eater = (
+        "    mem_limit: 16m\n"
+        "    command: [sh, -c, \"trap 'exec dd if=/dev/zero of=/dev/null bs=64M' USR1; "
+        'echo hello; while :; do sleep 1 & wait; done"]\n'
+    )
+    await bench.compose.up(bench.project("one", INSTANCE % await bench.build() + eater), ["dns"])
+    async for line in bench.engine.logs("dns-1.0.0", tail=1, follow=True):
+        if line == "hello":  # its trap is set
+            break
+    before = await bench.engine.container("dns-1.0.0")
+    assert before is not None
+    assert not before.oom
+    events = bench.engine.events()
+
+    await bench.host.run_out_of_memory("dns-1.0.0")
+
+    heard = await until(events, ("dns-1.0.0", "die"))
+    assert ("dns-1.0.0", "oom") in heard
+    ended = await bench.engine.container("dns-1.0.0")
+    assert ended is not None
+    assert (ended.state, ended.exit_code, ended.oom) == ("exited", 137, True)
+
+    # It is the last run's, also while the next one goes on, until that one ends.
+    await bench.engine.start("dns-1.0.0")
+    await bench.engine.stop("dns-1.0.0", 1)
+    again = await bench.engine.container("dns-1.0.0")
+    assert again is not None
+    assert (again.state, again.oom) == ("exited", False)
+
+
+async def test_a_command_in_the_container(bench: Bench) -> None:
+    await bench.instance()
+    bench.host.execs("dns-1.0.0", 3, "asked\nrefused")
+
+    code, wrote = await bench.engine.exec(
+        "dns-1.0.0", ["sh", "-c", "echo asked; echo refused >&2; exit 3"]
+    )
+
+    assert (code, sorted(wrote.splitlines())) == (3, ["asked", "refused"])
+
+
+async def test_a_command_needs_a_container_that_runs(bench: Bench) -> None:
+    await bench.instance()
+    with pytest.raises(NotFound, match=r"no container dns-1\.0,"):
+        await bench.engine.exec("dns-1.0", ["echo"])
+
+    await bench.engine.pause("dns-1.0.0")
+    with pytest.raises(StepFailed, match=r"did not run echo in .*is paused"):
+        await bench.engine.exec("dns-1.0.0", ["echo"])
+
+    await bench.engine.stop("dns-1.0.0", 1)
+    with pytest.raises(StepFailed, match=r"did not run echo in .*is not running"):
+        await bench.engine.exec("dns-1.0.0", ["echo"])
+
+
 async def test_start_wakes_a_paused_container_and_stop_ends_one(bench: Bench) -> None:
     await bench.instance()
-    await bench.host.pause("dns-1.0.0")
+    await bench.engine.pause("dns-1.0.0")
     paused = await bench.engine.container("dns-1.0.0")
     assert paused is not None
     assert (paused.state, paused.running) == ("paused", False)
@@ -407,7 +487,7 @@ async def test_start_wakes_a_paused_container_and_stop_ends_one(bench: Bench) ->
     assert woken is not None
     assert woken.running
 
-    await bench.host.pause("dns-1.0.0")
+    await bench.engine.pause("dns-1.0.0")
     await bench.engine.stop("dns-1.0.0", 1)
     stopped = await bench.engine.container("dns-1.0.0")
     assert stopped is not None
@@ -514,6 +594,52 @@ async def test_a_cancelled_build_ends_in_the_engine_too(
     async with asyncio.timeout(20):
         while _running("sleep 613") or _running(str(tmp_path)):  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.02)
+    await docker_subject.close()
+
+
+@pytest.mark.host
+async def test_only_the_last_of_a_command_s_output_is_kept(
+    docker_subject: DockerSubject, tmp_path: Path
+) -> None:
+    bench = Bench(tmp_path, docker_subject)
+    await bench.instance()
+    loop = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo line $i; done"
+
+    code, wrote = await bench.engine.exec("dns-1.0.0", ["sh", "-c", loop])
+    assert code == 0
+    assert wrote.endswith("line 19999\nline 20000")
+    assert 4000 < len(wrote) <= 4096
+
+    code, wrote = await bench.engine.exec("dns-1.0.0", ["nosuch"])
+    assert code in (126, 127)
+    assert "nosuch" in wrote
+    await docker_subject.close()
+
+
+@pytest.mark.host
+async def test_a_cancelled_command_ends_in_the_container_too(
+    docker_subject: DockerSubject, tmp_path: Path
+) -> None:
+    bench = Bench(tmp_path, docker_subject)
+    await bench.instance()
+    command = ["sh", "-c", "sleep 619 & sleep 619; echo never"]
+
+    for wait in (True, False):  # one that runs, and one that is only about to
+        running = asyncio.create_task(bench.engine.exec("dns-1.0.0", command))
+        async with asyncio.timeout(20):
+            while wait and len(_running("sleep 619")) < 3:  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(0.01)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+        async with asyncio.timeout(20):
+            while _running("sleep 619"):  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0.02)
+    container = await bench.engine.container("dns-1.0.0")
+    assert container is not None
+    assert container.running
     await docker_subject.close()
 
 

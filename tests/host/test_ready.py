@@ -6,7 +6,9 @@ import asyncio
 import shutil
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -80,10 +82,11 @@ def on(host: Host, work: Callable[[DockerEngine], Coroutine[Any, Any, T]]) -> T:
     return host.call(lambda: asyncio.run(main()))
 
 
-def wait(host: Host, ready: Ready) -> float:
+def wait(host: Host, ready: Ready, folder: Path | None = None) -> float:
     """Seconds that it took."""
     began = time.monotonic()
-    on(host, lambda engine: wait_ready(ready, str(SUBNET.address4), INSTANCE, engine))
+    address = str(SUBNET.address4)
+    on(host, lambda engine: wait_ready(ready, address, INSTANCE, engine, folder=folder))
     return time.monotonic() - began
 
 
@@ -141,6 +144,41 @@ def test_an_unhealthy_one_in_its_check_s_own_words(host: Host, start: Callable[.
     error = failure(host, Ready(ReadyKind.HEALTH, timeout=3))
 
     assert "its health check says unhealthy: cat: can't open '/well'" in error.message
+
+
+def test_a_command_in_the_container(host: Host, start: Callable[..., None]) -> None:
+    start("sleep 0.5; touch /well; exec sleep 60")
+    ready = Ready(ReadyKind.EXEC, command=("cat", "/well"), timeout=20)
+
+    assert wait(host, ready) < 10
+
+    error = failure(host, replace(ready, command=("sh", "-c", "cat /no"), timeout=1))
+    assert "exec cat /no: exit code 1: cat: can't open '/no'" in error.message
+
+
+def test_a_command_on_the_host(host: Host, start: Callable[..., None], tmp_path: Path) -> None:
+    (tmp_path / "asks").write_text(
+        "#!/bin/sh\n"
+        '/bin/busybox wget -q -O- "http://$ALONGSIDE_ADDRESS/$1" || '
+        '{ echo "$ALONGSIDE_CONTAINER: no"; exit 2; }'
+    )
+    (tmp_path / "asks").chmod(0o755)
+    start("sleep 0.5; exec httpd -f -p 80 -h /www")
+    ready = Ready(ReadyKind.COMMAND, command=("./asks", "ok"), timeout=20)
+
+    assert wait(host, ready, tmp_path) < 10
+
+    with pytest.raises(NotReady, match=r"command \./asks: exit code 2: web-1\.0\.0: no"):
+        wait(host, replace(ready, command=("./asks", "no"), timeout=1), tmp_path)
+
+
+def test_the_body(host: Host, start: Callable[..., None]) -> None:
+    start("exec httpd -f -p 80 -h /www")
+
+    wait(host, replace(HTTP, body="ok"))
+    error = failure(host, replace(HTTP, body="well", timeout=1))
+
+    assert "200 OK, but without 'well': its body begins 'ok'" in error.message
 
 
 def test_one_with_nothing_to_ask(host: Host, start: Callable[..., None]) -> None:

@@ -14,8 +14,10 @@ from alongside.domain.service import Ready, ReadyKind
 _TAKES: Mapping[str, frozenset[str]] = {
     "health": frozenset(),
     "tcp": frozenset(),
-    "http": frozenset({"port", "status"}),
+    "http": frozenset({"port", "status", "body"}),
     "dns": frozenset({"port", "protocol"}),
+    "exec": frozenset(),
+    "command": frozenset(),
     "running": frozenset(),
 }
 
@@ -45,8 +47,10 @@ def readiness(
         port=port,
         path=settings.http or "/",
         status=settings.status,
+        body=settings.body or "",
         name=settings.dns or "",
         protocol=settings.protocol,
+        command=settings.exec or settings.command or (),
         timeout=settings.timeout,
         interval=settings.interval,
     )
@@ -60,7 +64,7 @@ def _asked(place: str, settings: ReadySettings) -> ReadyKind | None:
             hint=DOCS,
         )
     takes = _TAKES[asked[0]] if asked else frozenset()
-    for name in ("port", "status", "protocol"):
+    for name in ("port", "status", "body", "protocol"):
         if name in settings.model_fields_set and name not in takes:
             goes = " and ".join(kind for kind, keys in _TAKES.items() if name in keys)
             raise InvalidInput(

@@ -48,17 +48,26 @@ def _words(value: object) -> object:
     return {value: True} if value in ("health", "running") else value
 
 
-def _command(value: object) -> object:
-    """A text is for the shell, as in Compose's own CMD-SHELL."""
-    return ["sh", "-c", value] if isinstance(value, str) and value else value
-
-
 def _watched(value: object) -> object:
     if value == "none":
         return {"for": 0}
     return value if isinstance(value, Mapping | WatchSettings) else {"for": value}
 
 
+def _plain(value: object) -> object:
+    """Compose's own model writes `$` as `$$`, as the file does, so that it can be read in again."""
+    return value.replace("$$", "$") if isinstance(value, str) else value
+
+
+def _command(value: object) -> object:
+    """A text is for the shell, as in Compose."""
+    if isinstance(value, str):
+        return ("sh", "-c", value) if value.strip() else ()
+    return value
+
+
+Text = Annotated[str, BeforeValidator(_plain)]
+Command = Annotated[tuple[Text, ...], BeforeValidator(_command), Field(min_length=1)]
 Number = Annotated[int, BeforeValidator(_number)]
 PortNumber = Annotated[Number, Field(ge=1, le=65535)]
 Seconds = Annotated[float, BeforeValidator(_seconds)]
@@ -69,15 +78,18 @@ class _Settings(BaseModel):
 
 
 class ReadySettings(_Settings):
-    """`ready:`. One of the first five, and what goes with it."""
+    """`ready:`. One of the first seven, and what goes with it."""
 
     health: Literal[True] | None = None
     tcp: PortNumber | None = None
-    http: str | None = None
+    http: Text | None = None
     dns: str | None = Field(default=None, min_length=1, max_length=253)
+    exec: Command | None = None
+    command: Command | None = None
     running: Literal[True] | None = None
     port: PortNumber | None = None
     status: Annotated[Number, Field(ge=100, le=599)] = 200
+    body: Annotated[Text, Field(min_length=1)] | None = None
     protocol: Literal["udp", "tcp"] = "udp"
     timeout: Annotated[Seconds, Field(gt=0, le=3600)] = 60.0
     interval: Annotated[Seconds, Field(ge=0.05, le=60)] = 0.2
@@ -115,7 +127,7 @@ class ServiceSettings(_Settings):
     linked: Annotated[list[str], BeforeValidator(_listed)] = []
     shared: bool | None = None
     also: Annotated[dict[str, str], BeforeValidator(_texts)] = {}
-    before: Annotated[list[str], BeforeValidator(_command)] = []
+    before: Command | None = None
     watch: Annotated[WatchSettings, BeforeValidator(_watched)] = WatchSettings()
     drain: Annotated[Seconds, Field(ge=0, le=7 * 86400)] | Literal["none", "forever"] = "forever"
     standby: StandbySettings = StandbySettings()

@@ -80,7 +80,7 @@ def _service(name: str, raw: Model, model: Model) -> Service:
         also=also_of(place, settings.also, ports),
         host_network=raw.get("network_mode") == "host",
         linked=tuple(settings.linked),
-        before=tuple(settings.before),
+        before=settings.before or (),
         watch=policy.watch,
         drain=policy.drain,
         standby=policy.standby,

@@ -252,7 +252,8 @@ class Executor:
     async def _await_ready(self, step: AwaitReady) -> None:
         try:
             ready, address = asked_at(step.release.spec, step.instance)
-            await wait_ready(ready, address, step.instance, self._context.engine)
+            folder = self._context.paths.compose_file(step.release).parent
+            await wait_ready(ready, address, step.instance, self._context.engine, folder=folder)
             if not await self._reachable6(step):
                 raise NotReady(
                     f"{step.instance.name} did not become ready: its IPv6 address "

@@ -143,7 +143,8 @@ async def finish(context: Context, entry: Entry) -> None:
     try:
         await converge(context, service)
         ready, address = asked_at(release.spec, new)
-        await wait_ready(ready, address, new, context.engine)
+        folder = context.paths.compose_file(release).parent
+        await wait_ready(ready, address, new, context.engine, folder=folder)
     except NotReady as error:
         old = context.instances.get(service, Version(entry.before)) if entry.before else None
         with context.database.transaction():

@@ -20,6 +20,8 @@ class ReadyKind(StrEnum):
     TCP = "tcp"
     HTTP = "http"
     DNS = "dns"
+    EXEC = "exec"  # a command in the container
+    COMMAND = "command"  # a command on the host
     RUNNING = "running"  # nothing to ask: it has run for a second without exiting
 
 
@@ -28,11 +30,13 @@ class Ready:
     """How an instance is known to be ready, asked from the host at the container's address."""
 
     kind: ReadyKind
-    port: int = 0  # the container's port; 0 for health and running
+    port: int = 0  # the container's port; 0 where none is asked
     path: str = "/"  # HTTP
     status: int = 200  # HTTP
+    body: str = ""  # HTTP: a text that the body must contain
     name: str = ""  # DNS: the name that is asked for
     protocol: str = "udp"  # DNS: udp or tcp
+    command: tuple[str, ...] = ()  # exec and command: the program and its arguments
     timeout: float = 60.0  # seconds until it counts as failed
     interval: float = 0.2  # seconds between two probes
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from alongside.domain.errors import InvalidInput, NotFound, StepFailed, Unavailable
+from alongside.domain.errors import (
+    AlongsideError,
+    InvalidInput,
+    NotFound,
+    StepFailed,
+    Unavailable,
+)
 from alongside.engine import wire
-from alongside.engine.logs import demultiplex, undivided
+from alongside.engine.inside import end_process
+from alongside.engine.logs import Tail, demultiplex, undivided
 from alongside.engine.protocol import (
     LABEL_SERVICE,
     Container,
@@ -24,6 +31,7 @@ from alongside.engine.protocol import (
 
 if TYPE_CHECKING:
     from aiodocker import Docker
+    from aiodocker.execs import Exec
     from aiohttp import ClientTimeout
 
 T = TypeVar("T")
@@ -33,9 +41,11 @@ T = TypeVar("T")
 NEWEST_API = (1, 51)
 
 CONNECT = 5.0  # seconds
+WRITTEN = 4096  # characters of a command's output that are kept
 ANSWER = 60.0  # seconds; an engine under load takes its time to start a container
 
 _OURS = {"label": [LABEL_SERVICE]}
+_ENDING = 2.0  # seconds to end a command whose caller has gone
 _CHUNK = 64 * 1024  # bytes
 _REFUSED_CONNECTION = 900  # aiodocker's own status: there was no answer
 
@@ -125,6 +135,62 @@ class DockerEngine:
             await (container.unpause() if paused else container.start())
 
         await self._ask(f"start the container {name}", start)
+
+    async def pause(self, name: str) -> None:
+        found = await self._named(name)
+        if found is None:
+            raise NotFound(f"There is no container {name}, so it cannot be paused.")
+        if found["State"]["Status"] == "paused":
+            return
+        there = found["Id"]
+        await self._ask(
+            f"pause the container {name}",
+            lambda docker: docker.containers.container(there).pause(),
+        )
+
+    async def exec(self, name: str, command: Sequence[str]) -> tuple[int, str]:
+        what = f"run {command[0]} in the container {name}"
+        found = await self._named(name)
+        made: Exec | None = None
+        if found is not None:
+            there = found["Id"]
+            made = await self._find(
+                what, lambda docker: docker.containers.container(there).exec(command)
+            )
+        if found is None or made is None:
+            raise NotFound(f"There is no container {name}, so nothing can be run in it.")
+        tail = Tail(WRITTEN)
+        chunks = self._stream(what, f"exec/{made.id}/start", begin={"Detach": False, "Tty": False})
+        lines = demultiplex(chunks)
+        try:
+            async with aclosing(chunks), aclosing(lines):
+                async for line in lines:
+                    tail.feed(line)
+            return await self._exit_code(what, made), str(tail)
+        except BaseException:
+            with suppress(AlongsideError, TimeoutError):
+                async with asyncio.timeout(_ENDING):
+                    await self._end(what, made, found["Id"])
+            raise
+
+    async def _exit_code(self, what: str, made: Exec) -> int:
+        """It is there when the output ends, or a moment later."""
+        for pause in (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0):
+            await asyncio.sleep(pause)
+            code = (await self._ask(what, lambda _: made.inspect()))["ExitCode"]
+            if code is not None:
+                return int(code)
+        raise StepFailed(f"The engine did not {what}: it does not say how that ended.")
+
+    async def _end(self, what: str, made: Exec, container_id: str) -> None:
+        """End the command, also one that the engine is only about to start."""
+        for pause in (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5):
+            await asyncio.sleep(pause)
+            seen = await self._ask(what, lambda _: made.inspect())
+            if seen["ExitCode"] is None and seen["Pid"]:
+                end_process(seen["Pid"], container_id)
+            if seen["ExitCode"] is not None or seen["Pid"]:
+                break
 
     async def stop(self, name: str, timeout: int = 10) -> None:
         found = await self._named(name)
@@ -221,16 +287,28 @@ class DockerEngine:
             raise self._unavailable(str(error)) from error
 
     async def _stream(
-        self, what: str, path: str, asked: dict[str, str]
+        self,
+        what: str,
+        path: str,
+        asked: Mapping[str, str] | None = None,
+        *,
+        begin: Mapping[str, Any] | None = None,
     ) -> AsyncGenerator[bytes, None]:
-        """The body of an answer as it comes. aiodocker's own streams leave the connection open
-        when their reader is cancelled, so this goes to its session directly."""
+        """The body of an answer as it comes; `begin` is what is sent to begin it. aiodocker's own
+        streams leave the connection open when their reader is cancelled, so this goes to its
+        session directly."""
         from aiohttp import ClientError  # noqa: PLC0415
 
         client = await self._connected()
         url = f"{client.docker_host}/{client.api_version}/{path}"
         try:
-            async with client.session.get(url, params=asked, timeout=_client_timeout(None)) as got:
+            async with client.session.request(
+                "GET" if begin is None else "POST",
+                url,
+                params=asked,
+                json=begin,
+                timeout=_client_timeout(None),
+            ) as got:
                 if got.status != 200:
                     said = (await got.json()).get("message", "")
                     raise StepFailed(f"The engine did not {what}: {said}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
 # A frame: one byte for the stream (0 stdin, 1 stdout, 2 stderr), three of zero, four of length,
@@ -64,6 +65,25 @@ async def demultiplex(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str, None]
     for lines in streams.values():
         for line in lines.end():
             yield line
+
+
+class Tail:
+    """The last lines of a program's output, as far as they fit into so many characters."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._length = 0
+        self._lines: deque[str] = deque()
+
+    def feed(self, line: str) -> None:
+        line = line[-self._size :]
+        self._lines.append(line)
+        self._length += len(line) + 1
+        while self._length > self._size + 1:
+            self._length -= len(self._lines.popleft()) + 1
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines)
 
 
 def _text(line: bytes) -> str:

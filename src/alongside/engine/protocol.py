@@ -53,6 +53,7 @@ class Container:
     health_output: str = ""  # what the last health check wrote
     finished: datetime | None = None  # when it last ended
     image: str = ""  # as it was asked for when the container was made: repo/dns:1.0.0, sha256:…
+    oom: bool = False  # the last run that has ended was killed for want of memory
 
     @property
     def running(self) -> bool:
@@ -122,6 +123,20 @@ class Engine(Seam):
 
     async def start(self, name: str) -> None:
         """The container runs afterwards, paused or not before. Raises NotFound."""
+        ...
+
+    async def pause(self, name: str) -> None:
+        """The container is paused afterwards, its processes frozen; nothing where it is paused
+        already. Raises NotFound, StepFailed where it does not run."""
+        ...
+
+    async def exec(self, name: str, command: Sequence[str]) -> tuple[int, str]:
+        """Run a command in the container, as its user: its exit code, and the last lines of what
+        it wrote, at most 4 KiB. A command that is not there is exit code 126 or 127, and says so.
+
+        Whoever cancels it ends the command too. Raises NotFound, StepFailed where the container
+        does not run or is paused.
+        """
         ...
 
     async def stop(self, name: str, timeout: int = 10) -> None:

@@ -44,6 +44,7 @@ def container(found: Json) -> Container:
         started=_time(state["StartedAt"]),
         finished=_time(state["FinishedAt"]),
         image=found["Config"].get("Image") or "",
+        oom=bool(state.get("OOMKilled")),
         labels=found["Config"]["Labels"] or {},
         ipv4={
             name: IPv4Address(one["IPAddress"])

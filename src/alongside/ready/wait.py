@@ -7,13 +7,15 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
+from pathlib import Path
 
 from alongside.domain.errors import AlongsideError, NotReady, Unavailable
 from alongside.domain.instance import Instance
 from alongside.domain.port import Protocol
 from alongside.domain.service import Ready, ReadyKind, Service
 from alongside.engine.protocol import Container, Engine, Event
-from alongside.ready.probes import PROBES
+from alongside.ready.once import NO_HEALTH_CHECK, ask_once
+from alongside.ready.probes import ANSWER
 
 LOG_LINES = 20
 SETTLED = 1.0  # seconds that an instance with nothing to ask must have run
@@ -30,15 +32,24 @@ def asked_at(spec: Service, instance: Instance) -> tuple[Ready, str]:
     return replace(ready, port=instance.local_port(protocol, ready.port) or 0), "127.0.0.1"
 
 
-async def wait_ready(ready: Ready, address: str, instance: Instance, engine: Engine) -> None:
-    """Ask, from the host at `address`, until the answer is yes.
+async def wait_ready(
+    ready: Ready,
+    address: str,
+    instance: Instance,
+    engine: Engine,
+    *,
+    folder: Path | None = None,
+) -> None:
+    """Ask, from the host at `address`, until the answer is yes. `folder` is where a command on the
+    host runs: that of the release's compose file.
 
     Raises NotReady with the last answer in its own words and the last log lines: when
     `ready.timeout` seconds are over, or at once when the container ends, is gone, or is
     restarted again and again. Raises Unavailable where the engine goes away.
     """
     async with aclosing(engine.events()) as events:
-        wait = _Wait(ready, address, instance, engine, await engine.container(instance.name))
+        container = await engine.container(instance.name)
+        wait = _Wait(ready, address, instance, engine, container, folder)
         watching = asyncio.create_task(wait.watch(events))
         asking = asyncio.create_task(wait.ask())
         try:
@@ -66,12 +77,14 @@ class _Wait:
         instance: Instance,
         engine: Engine,
         container: Container | None,
+        folder: Path | None,
     ) -> None:
         self._ready = ready
         self._address = address
         self._instance = instance
         self._engine = engine
         self._container = container
+        self._folder = folder
         self._restarts = container.restarts if container else 0
         self.heard = "nothing was asked yet"
 
@@ -100,7 +113,7 @@ class _Wait:
         if container.state in ("exited", "dead"):
             raise await self.failure(f"it ended with exit code {container.exit_code}")
         if self._ready.kind is ReadyKind.HEALTH and container.running and not container.health:
-            raise await self.failure("it has no health check, and readiness is to be its word")
+            raise await self.failure(NO_HEALTH_CHECK)
         since = container.restarts - self._restarts
         if since >= LOOP:
             raise await self.failure(
@@ -109,16 +122,21 @@ class _Wait:
             )
 
     async def _answer(self) -> str:
-        container = self._container
-        # A paused container accepts connections too: the kernel does it for the program.
+        heard = await ask_once(
+            self._ready,
+            self._address,
+            self._instance,
+            self._engine,
+            folder=self._folder,
+            within=min(ANSWER, 0.9 * self._ready.timeout),  # so that a silence is heard, too
+        )
+        if heard or self._ready.kind is not ReadyKind.RUNNING:
+            return heard
+        container = await self._engine.container(self._instance.name)
         if container is None or not container.running or container.started is None:
-            return f"its container is {container.state if container else 'gone'}"
-        if self._ready.kind is ReadyKind.HEALTH:
-            return _health(container)
-        if self._ready.kind is ReadyKind.RUNNING:
-            age = time.time() - container.started.timestamp()
-            return "" if age >= SETTLED else f"it has run for {age:.1f} s only"
-        return await PROBES[self._ready.kind](self._address, self._ready)
+            return "it has just ended"
+        age = time.time() - container.started.timestamp()
+        return "" if age >= SETTLED else f"it has run for {age:.1f} s only"
 
     async def failure(self, why: str) -> NotReady:
         try:
@@ -131,10 +149,3 @@ class _Wait:
             hint=f"{wrote}; `x-alongside.ready` says what is asked of it, and how long.",
             log=log,
         )
-
-
-def _health(container: Container) -> str:
-    if container.health == "healthy":
-        return ""
-    said = container.health_output.splitlines()
-    return f"its health check says {container.health}" + (f": {said[-1]}" if said else "")

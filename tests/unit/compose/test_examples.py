@@ -43,6 +43,16 @@ def test_every_example_is_valid(
     assert services_from(read(file.read_text()), file=file.name)
 
 
+@pytest.mark.parametrize("compose", ["fake", pytest.param("real", marks=pytest.mark.host)])
+def test_a_dollar_is_a_dollar_again(
+    request: pytest.FixtureRequest, model: Read, compose: str
+) -> None:
+    """Compose's model has it twice, as the file has."""
+    read: Read = request.getfixturevalue("real_model") if compose == "real" else model
+    ready = {one.name: one.ready for one in services_from(read(ANNOTATED.read_text()))}["mail"]
+    assert ready.command == ("sh", "-c", "scripts/greets $ALONGSIDE_ADDRESS")
+
+
 def test_the_annotated_example_has_every_key_where_it_belongs() -> None:
     raw = yaml.safe_load(ANNOTATED.read_text())
     services = list(raw["services"].values())

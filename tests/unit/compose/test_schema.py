@@ -54,6 +54,11 @@ def test_an_unknown_key_is_answered_with_the_nearest(raw: Any, where: str, hint:
          "number."),
         ({"ready": {"http": "up"}}, "x-alongside.ready.http of service dns is 'up'; it should be a "
          "path that starts with a slash"),
+        ({"ready": {"exec": []}}, "x-alongside.ready.exec of service dns is []"),
+        ({"ready": {"exec": " "}}, "x-alongside.ready.exec of service dns is ' '"),
+        ({"ready": {"command": 7}}, "x-alongside.ready.command of service dns is 7"),
+        ({"ready": {"command": ["a", 1]}}, "x-alongside.ready.command.1 of service dns is 1"),
+        ({"ready": {"http": "/", "body": ""}}, "x-alongside.ready.body of service dns is ''"),
         ({"ready": {"health": False}}, "x-alongside.ready.health of service dns is False"),
         ({"ready": {"timeout": "soon"}}, "x-alongside.ready.timeout of service dns is 'soon'"),
         ({"ready": {"timeout": 0}}, "it should be greater than 0."),

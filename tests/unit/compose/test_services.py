@@ -92,6 +92,22 @@ def test_an_image_without_a_name_has_the_services(services: Services) -> None:
             "x-alongside: {ready: {health: true, timeout: 1m30s}}",
             Ready(ReadyKind.HEALTH, timeout=90),
         ),
+        (
+            "ports: ['80'], x-alongside: {ready: {http: /up, body: 'a $$b'}}",
+            Ready(ReadyKind.HTTP, port=80, path="/up", body="a $b"),
+        ),
+        (
+            "ports: ['80'], x-alongside: {ready: {exec: [pg_isready, -q]}}",
+            Ready(ReadyKind.EXEC, command=("pg_isready", "-q")),
+        ),
+        (
+            "x-alongside: {ready: {exec: 'test -e /run/ready'}}",
+            Ready(ReadyKind.EXEC, command=("sh", "-c", "test -e /run/ready")),
+        ),
+        (
+            "x-alongside: {ready: {command: 'check $$ALONGSIDE_ADDRESS', timeout: 9}}",
+            Ready(ReadyKind.COMMAND, command=("sh", "-c", "check $ALONGSIDE_ADDRESS"), timeout=9),
+        ),
         ("ports: ['80'], x-alongside: {ready: {timeout: 9}}", Ready(ReadyKind.TCP, 80, timeout=9)),
     ],
 )

@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alongside.engine.logs import LONGEST_LINE, demultiplex, undivided
+from alongside.engine.logs import LONGEST_LINE, Tail, demultiplex, undivided
 
 
 def frame(stream: int, payload: bytes) -> bytes:
@@ -54,3 +54,14 @@ async def test_a_line_without_an_end_does_not_fill_the_memory() -> None:
     found = [line async for line in undivided(chunks(b"x" * (2 * LONGEST_LINE + 1), 1000))]
 
     assert [len(line) for line in found] == [LONGEST_LINE, LONGEST_LINE, 1]
+
+
+def test_a_tail_keeps_the_last_lines_that_fit() -> None:
+    tail = Tail(10)
+    assert str(tail) == ""
+    for line in ("one", "two", "three"):
+        tail.feed(line)
+    assert str(tail) == "two\nthree"
+
+    tail.feed("a line that is longer")
+    assert str(tail) == " is longer"

@@ -16,6 +16,7 @@ INSPECTED: dict[str, Any] = {
     "Config": {"Labels": None, "Tty": False},
     "State": {
         "Status": "running",
+        "OOMKilled": False,
         "ExitCode": 0,
         "Pid": 812,
         "StartedAt": "2026-11-23T13:01:03.174280967Z",
@@ -45,6 +46,14 @@ def test_a_running_container() -> None:
     assert container.started is not None
     assert container.started.isoformat() == "2026-11-23T13:01:03.174280+00:00"
     assert (container.health, container.health_output) == ("unhealthy", "connection refused")
+
+
+def test_a_container_that_was_killed_for_memory() -> None:
+    found = deepcopy(INSPECTED)
+    found["State"] |= {"Status": "exited", "OOMKilled": True, "ExitCode": 137, "Pid": 0}
+
+    assert wire.container(found).oom
+    assert not wire.container(INSPECTED).oom
 
 
 def test_a_container_that_never_started() -> None:

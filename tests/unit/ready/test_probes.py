@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import dns.message
 import dns.rcode
@@ -65,11 +66,6 @@ async def dns_server(rcode: dns.rcode.Rcode) -> AsyncIterator[tuple[int, DnsServ
         transport.close()
 
 
-@pytest.fixture
-def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probes, "ANSWER", 0.1)
-
-
 def http(port: int, path: str = "/health", status: int = 200) -> Ready:
     return Ready(ReadyKind.HTTP, port=port, path=path, status=status)
 
@@ -109,6 +105,31 @@ async def test_http_goes_by_the_status(answer: bytes, status: int, said: str) ->
     assert heard == (f"GET /health at {HOST}:{port}: {said}" if said else "")
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"status":"ok"}', ""),
+        (b"x" * 100_000 + b"ok", ""),
+        (b"starting\nup", "200 OK, but without 'ok': its body begins 'starting up'"),
+        (b"", "200 OK, but without 'ok': it has no body"),
+    ],
+)
+async def test_http_goes_by_the_body_where_it_is_asked_for(body: bytes, said: str) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    async with tcp_server(answer) as port:
+        ready = replace(http(port), body="ok")
+        heard = await probes.http(HOST, ready)
+
+    assert heard == (f"GET /health at {HOST}:{port}: {said}" if said else "")
+
+
+async def test_http_does_not_read_a_body_without_an_end() -> None:
+    async with tcp_server(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (probes.LONGEST_BODY + 1000)) as port:
+        heard = await probes.http(HOST, replace(http(port), body="ok"))
+
+    assert "but without 'ok': its body begins 'xxx" in heard
+
+
 async def test_http_of_a_server_that_speaks_something_else() -> None:
     async with tcp_server(b"SSH-2.0-OpenSSH_9.2\r\n") as port:
         assert "SSH-2.0" in await probes.http(HOST, http(port))
@@ -138,12 +159,11 @@ async def test_http_sends_the_path_as_it_is_written() -> None:
     assert await asked == "GET //a/b?c=%20d&e HTTP/1.1\r\n"
 
 
-@pytest.mark.usefixtures("short")
 async def test_silence_ends_in_time() -> None:
     async with tcp_server(None) as port:
-        assert "no answer in time" in await probes.http(HOST, http(port))
+        assert "no answer in time" in await probes.http(HOST, http(port), 0.1)
         ready = Ready(ReadyKind.DNS, port=port, name="a.test", protocol="tcp")
-        assert "no answer in time" in await probes.dns(HOST, ready)
+        assert "no answer in time" in await probes.dns(HOST, ready, 0.1)
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ async def test_without_a_health_check_there_is_no_waiting_for_it(engine: FakeEng
 
 async def test_a_paused_one_is_not_ready_though_it_accepts_connections(engine: FakeEngine) -> None:
     await start(engine)
-    engine.pause(NAME)
+    await engine.pause(NAME)
 
     async with serve() as ready:
         error = await failure(engine, replace(ready, timeout=0.2))

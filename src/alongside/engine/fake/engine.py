@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
@@ -44,12 +44,15 @@ class _Entry:
 class FakeEngine:
     """An `Engine`. What is named and not there is refused as the real one refuses it.
 
-    The scripts of containers that are yet to come are set by name in `scripts`. Containers have
-    no process: their `pid` is 0, so that nobody takes a stranger's for theirs.
+    The scripts of containers that are yet to come are set by name in `scripts`, and what commands
+    in them come to in `execs` (None: the command hangs). Containers have no process: their `pid`
+    is 0, so that nobody takes a stranger's for theirs.
     """
 
     def __init__(self) -> None:
         self.scripts: dict[str, Script] = {}
+        self.execs: dict[str, tuple[int, str] | None] = {}
+        self.executed: list[tuple[str, tuple[str, ...]]] = []
         self.answers = True  # False: the engine is down
         self._containers: dict[str, _Entry] = {}
         self._images: dict[str, Image] = {}  # by ID
@@ -138,6 +141,39 @@ class FakeEngine:
             self._emit("container", "unpause", name)
         elif not entry.shown.running:
             self._run(entry)
+
+    async def pause(self, name: str) -> None:
+        self._check()
+        entry = self._containers.get(name)
+        if entry is None:
+            raise NotFound(f"There is no container {name}, so it cannot be paused.")
+        if entry.shown.state == "paused":
+            return
+        if not entry.shown.running:
+            raise StepFailed(
+                f"The engine did not pause the container {name}: Container {entry.shown.id} is "
+                "not running"
+            )
+        entry.shown = replace(entry.shown, state="paused")
+        self._emit("container", "pause", name)
+
+    async def exec(self, name: str, command: Sequence[str]) -> tuple[int, str]:
+        self._check()
+        entry = self._containers.get(name)
+        if entry is None:
+            raise NotFound(f"There is no container {name}, so nothing can be run in it.")
+        if not entry.shown.running:
+            how = "paused" if entry.shown.state == "paused" else "not running"
+            raise StepFailed(
+                f"The engine did not run {command[0]} in the container {name}: Container "
+                f"{entry.shown.id} is {how}"
+            )
+        self.executed.append((name, tuple(command)))
+        answer = self.execs.get(name, (0, ""))
+        if answer is None:
+            await asyncio.Event().wait()
+            raise AssertionError("nobody ends it but the caller")
+        return answer
 
     async def stop(self, name: str, timeout: int = 10) -> None:
         self._check()
@@ -299,6 +335,7 @@ class FakeEngine:
             exit_code=exit_code,
             health="",
             finished=datetime.now(UTC),
+            oom=False,
         )
         self._emit("container", "die", name)
 
@@ -314,10 +351,12 @@ class FakeEngine:
         entry.shown = replace(entry.shown, health=health, health_output=output)
         self._emit("container", f"health_status: {health}", name)
 
-    def pause(self, name: str) -> None:
+    def oom(self, name: str) -> None:
+        """The kernel ends the program for want of memory."""
+        self._emit("container", "oom", name)
+        self.end(name, 137)
         entry = self._containers[name]
-        entry.shown = replace(entry.shown, state="paused")
-        self._emit("container", "pause", name)
+        entry.shown = replace(entry.shown, oom=True)
 
     def go_down(self) -> None:
         """The engine ends, and with it every container."""
