@@ -32,6 +32,7 @@ VERBS = {
     "mark": "Say that a release is good, or bad.",
     "hold": "Deploy no new release of a service by itself for now.",
     "resume": "Deploy new releases of a service by themselves again.",
+    "gc": "Remove releases that are too many.",
     "ports": "Show which version each port reaches.",
     "port": "Give a public port to anything that listens on this host.",
     "status": "Show services, versions, and who has the ports.",

@@ -41,6 +41,7 @@ from alongside.store.routes import Routes
 from alongside.store.trials import Trials
 
 if TYPE_CHECKING:
+    from alongside.daemon.collector import Collector
     from alongside.daemon.follower import Follower
     from alongside.daemon.retirement import Retirement
     from alongside.daemon.watcher import Watcher
@@ -69,6 +70,7 @@ class Context:
     watcher: Watcher = field(init=False)
     retirement: Retirement = field(init=False)
     follower: Follower = field(init=False)
+    collector: Collector = field(init=False)
 
     def __post_init__(self) -> None:
         self.releases = Releases(self.database)
@@ -105,6 +107,14 @@ class Context:
         marks = self.releases.marks(service)
         good = {version for version, one in marks.items() if one.mark is Mark.GOOD}
         return trail(self.journal.routed(service), good)
+
+    def in_force(self, service: str) -> Release | None:
+        """The version that has the service's own ports; of a singleton the one that is to run."""
+        version = self.instances.singletons().get(service)
+        for route in self.routes.all():
+            if route.service == service and route.follows is None and route.split.shares:
+                version = route.split.versions[0]
+        return self.releases.get(service, version) if version else None
 
     def bad(self, service: str) -> dict[Version, str]:
         """The versions that are marked bad, and why."""

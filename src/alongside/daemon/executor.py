@@ -13,7 +13,7 @@ from alongside.daemon import faults
 from alongside.daemon.before import run_before
 from alongside.daemon.context import Context
 from alongside.daemon.former import record_former
-from alongside.daemon.images import load_image
+from alongside.daemon.images import load_image, remove_release
 from alongside.daemon.operations import Emit
 from alongside.daemon.projects import instance_project, shared_project
 from alongside.daemon.singletons import converge, prepare, record_singleton, tidy
@@ -39,6 +39,7 @@ from alongside.plan.steps import (
     RecordRoutes,
     RecordSingleton,
     Remove,
+    RemoveRelease,
     ReplaceSingleton,
     RunBefore,
     Start,
@@ -88,6 +89,7 @@ class Executor:
             Stop: self._stop,
             Remove: self._remove,
             Forget: self._forget,
+            RemoveRelease: self._remove_release,
         }
 
     async def run(self, plan: Plan, actor: Actor, message: str, emit: Emit) -> None:
@@ -328,6 +330,9 @@ class Executor:
         self._context.instances.want(step.instance, "stopped")
         project = await instance_project(self._context, step.release, step.instance, removing=True)
         await self._context.compose.down(project, volumes=step.volumes)
+
+    async def _remove_release(self, step: RemoveRelease) -> None:
+        await remove_release(self._context, step.release)
 
     async def _forget(self, step: Forget) -> None:
         self._context.instances.forget(step.instance)

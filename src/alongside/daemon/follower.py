@@ -30,7 +30,7 @@ class Follower:
         one is waited for.
         """
         context = self._context
-        current = self._current(service)
+        current = context.in_force(service)
         if current is None or not current.spec.follow:
             return []
         text = current.spec.follow
@@ -64,14 +64,6 @@ class Follower:
                 f"follows {text}: `alongside history {service}` shows how it ends."
             )
         return said
-
-    def _current(self, service: str) -> Release | None:
-        context = self._context
-        version = context.instances.singletons().get(service)
-        for route in context.routes.all():
-            if route.service == service and route.follows is None and route.split.shares:
-                version = route.split.versions[0]
-        return context.releases.get(service, version) if version else None
 
     def _why_not(self, service: str, text: str, version: Version) -> str:
         bad = self._context.bad(service).get(version)

@@ -15,7 +15,7 @@ def record_former(context: Context, step: RecordRoutes) -> None:
     """A version that has no port any more is kept as the one that has them now says; one that
     has a port again is former no longer. Where none has them, a person took them away, and it
     is left as it is."""
-    policy = main_spec(context, step.service, step.routes)
+    policy = _spec(context, step.service, step.routes)
     now = datetime.now(UTC)
     after = {version for route in step.routes for version in route.split.versions}
     left = {version for route in step.seen for version in route.split.versions} - after
@@ -33,7 +33,7 @@ def record_former(context: Context, step: RecordRoutes) -> None:
     context.former.replace(step.service, former)
 
 
-def main_spec(context: Context, service: str, routes: tuple[Route, ...]) -> Service | None:
+def _spec(context: Context, service: str, routes: tuple[Route, ...]) -> Service | None:
     """What the version says that has the service's own ports."""
     for route in routes:
         if route.follows is None and route.split.shares:

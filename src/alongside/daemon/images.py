@@ -1,7 +1,11 @@
-"""Archives of images, for the day on which the engine has lost one."""
+"""Images of releases beyond their build: archives of them, and their end."""
 
 from __future__ import annotations
 
+import asyncio
+
+from alongside.compose.override import image_names
+from alongside.daemon import trees
 from alongside.daemon.context import Context
 from alongside.domain.errors import StepFailed
 from alongside.domain.release import Release
@@ -24,3 +28,20 @@ async def load_image(context: Context, release: Release) -> None:
             f"{release.image_id[:19]}, which was released.",
             hint=f"Somebody replaced {path}. Tag the commit anew with another version.",
         )
+
+
+async def remove_release(context: Context, release: Release) -> None:
+    """Its images and its archive, then the release itself, then its tree where no other release
+    came from it. Raises StepFailed where the engine holds on to an image."""
+    others = [one for one in context.releases.all() if one != release]
+    for name in image_names(release):
+        await context.engine.untag(name)
+    if not any(one.image_id == release.image_id for one in others):
+        await context.engine.remove_image(release.image_id)
+    context.paths.archive(release).unlink(missing_ok=True)
+    with context.database.transaction():
+        context.former.forget(release.service, release.version)
+        context.releases.remove(release)
+    tree = context.paths.tree(release.repository, release.tree)
+    if not any(context.paths.tree(one.repository, one.tree) == tree for one in others):
+        await asyncio.to_thread(trees.discard, tree)

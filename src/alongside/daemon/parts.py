@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alongside.daemon.collector import Collector
 from alongside.daemon.context import Context
 from alongside.daemon.follower import Follower
 from alongside.daemon.retirement import Retirement
@@ -9,9 +10,10 @@ from alongside.daemon.watcher import Watcher
 
 
 def attach(context: Context) -> Context:
-    """The context with its watcher, its retirement and its follower."""
+    """The context with its watcher, its retirement, its follower and its collector."""
     context.watcher = Watcher(context)
     context.retirement = Retirement(context)
     context.follower = Follower(context)
-    context.watcher.on_verdict.append(context.follower.look)
+    context.collector = Collector(context)
+    context.watcher.on_verdict += [context.follower.look, context.collector.look]
     return context

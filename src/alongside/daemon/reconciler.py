@@ -88,6 +88,7 @@ class Reconciler:
             tasks.create_task(self._follow_engine())
             tasks.create_task(self._tick())
             tasks.create_task(self._context.retirement.run())
+            tasks.create_task(self._context.collector.run())
 
     async def _follow_kernel(self) -> None:
         async for _ in self._kernel_changes:

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 
 from alongside.daemon.context import Context
 from alongside.daemon.executor import Executor
-from alongside.daemon.former import main_spec
 from alongside.daemon.locks import holding
 from alongside.domain.deployment import Former
 from alongside.domain.errors import AlongsideError
@@ -115,14 +114,13 @@ class Retirement:
         """Keep or stop whom nobody is left on; not while a version is on trial, since one of
         them may have the ports again in a moment."""
         context = self._context
-        routes = tuple(one for one in context.routes.all() if one.service == service)
-        spec = main_spec(context, service, routes)
-        if spec is None or context.trials.get(service) is not None:
+        current = context.in_force(service)
+        if current is None or context.trials.get(service) is not None:
             return
-        main = next(r.split.versions[0] for r in routes if r.follows is None and r.split.shares)
         drained = [one.version for one in context.former.all(service) if one.drained]
         bad = context.bad(service)
-        kept = kept_as(drained, context.trail(service), main, bad, spec.standby)
+        trail, standby = context.trail(service), current.spec.standby
+        kept = kept_as(drained, trail, current.version, bad, standby)
         for version, how in kept.items():
             release = context.releases.get(service, version)
             if release is not None:

@@ -184,11 +184,5 @@ class Watcher:
 
 
 def _has_ports(context: Context, service: str) -> Version | None:
-    """The one version that the service's own ports reach; of a singleton the one that runs."""
-    one = context.instances.singletons().get(service)
-    if one is not None:
-        return one
-    for route in context.routes.all():
-        if route.service == service and route.follows is None and route.split.shares:
-            return route.split.versions[0]
-    return None
+    release = context.in_force(service)
+    return release.version if release else None

@@ -16,6 +16,7 @@ from alongside.plan.steps import (
     RecordRoutes,
     RecordSingleton,
     Remove,
+    RemoveRelease,
     ReplaceSingleton,
     RunBefore,
     Start,
@@ -91,6 +92,8 @@ def describe(step: Step) -> str:  # noqa: PLR0911, PLR0912 - a table
             return f"stop {instance.name}"
         case Remove(_, instance, volumes):
             return f"remove {instance.name}" + (" and its volumes" if volumes else "")
+        case RemoveRelease(release):
+            return f"remove the image and the tree of {release.reference}"
         case Forget(instance):
             return f"give back {instance.subnet.ipv4} and the local ports of {instance.name}"
 

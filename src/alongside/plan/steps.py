@@ -184,6 +184,14 @@ class Remove:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoveRelease:
+    """Remove the release: its images, its archive, its tree where no other release has it."""
+
+    name: ClassVar[str] = "remove-release"
+    release: Release
+
+
+@dataclass(frozen=True, slots=True)
 class Forget:
     """Give the instance's addresses and local ports back."""
 
@@ -212,6 +220,7 @@ Step = (
     | Stop
     | Remove
     | Forget
+    | RemoveRelease
 )
 
 

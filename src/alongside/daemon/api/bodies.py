@@ -67,6 +67,19 @@ class Marking(Referring):
     as_: Annotated[Literal["good", "bad"], Field(alias="as", examples=["good"])]
 
 
+class Collection(Change):
+    service: Annotated[
+        Text | None, Field(description="Only this one; else all.", examples=["dns"])
+    ] = None
+    keep: Annotated[
+        int | None, Field(description="How many of the newest stay.", ge=0, examples=[5])
+    ] = None
+    keep_for: Annotated[
+        float | None, Field(description="Those younger than so many seconds stay.", ge=0)
+    ] = None
+    volumes: Annotated[bool, Field(description="Their own volumes as well.")] = False
+
+
 class Removal(Referring):
     volumes: Annotated[bool, Field(description="Its own volumes as well.")] = False
     force: Annotated[bool, Field(description="Also the version that a rollback would go to.")] = (

@@ -14,6 +14,7 @@ from alongside.daemon.api.bodies import (
     Activation,
     Assigning,
     Change,
+    Collection,
     Deployment,
     Marking,
     Named,
@@ -29,6 +30,7 @@ from alongside.daemon.verbs.activate import activate, deactivate, rollback
 from alongside.daemon.verbs.assign import assign, unassign
 from alongside.daemon.verbs.change import Asked, Result
 from alongside.daemon.verbs.deploy import deploy
+from alongside.daemon.verbs.gc import gc
 from alongside.daemon.verbs.hold import hold, resume
 from alongside.daemon.verbs.mark import mark
 from alongside.daemon.verbs.stop import rm, stop
@@ -127,6 +129,24 @@ def changing(context: Context, operations: Operations) -> APIRouter:
     async def post_resume(body: Named, request: Request) -> StreamingResponse:
         """Deploy new releases of a service by themselves again, as it follows them."""
         return start(request, body, lambda asked, emit: resume(context, body.service, asked, emit))
+
+    @router.post("/gc", name="gc", **streams(413))
+    async def post_gc(body: Collection, request: Request) -> StreamingResponse:
+        """Remove releases that are too many, with all that there is of them; never one that is
+        in use, nor the one that a rollback goes to."""
+        return start(
+            request,
+            body,
+            lambda asked, emit: gc(
+                context,
+                body.service,
+                asked,
+                emit,
+                keep=body.keep,
+                keep_for=body.keep_for,
+                volumes=body.volumes,
+            ),
+        )
 
     @router.post("/deactivate", name="deactivate", **streams(413))
     async def post_deactivate(body: Referring, request: Request) -> StreamingResponse:

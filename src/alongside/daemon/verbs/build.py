@@ -66,6 +66,7 @@ async def build(
         for service in result["service"].split():
             result["summary"] += await follow(context, service, emit)
             result["summary"] += context.follower.look(service)
+            context.collector.look(service)
     return result
 
 

@@ -1,0 +1,15 @@
+"""Sizes for people."""
+
+from __future__ import annotations
+
+_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+
+
+def size_text(count: int) -> str:
+    """`43.1 MB`: powers of 1,000, as `docker images` has them."""
+    size, unit = float(count), 0
+    while size >= 999.5 and unit < len(_UNITS) - 1:
+        size, unit = size / 1000, unit + 1
+    return (
+        f"{size:.0f} {_UNITS[unit]}" if not unit or size >= 99.95 else f"{size:.1f} {_UNITS[unit]}"
+    )
