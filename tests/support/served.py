@@ -28,7 +28,7 @@ from alongside.client import Client
 from alongside.daemon import context as context_module
 from alongside.daemon.api import create
 from alongside.daemon.context import Context
-from alongside.daemon.operations import Operations
+from alongside.daemon.parts import attach
 from alongside.daemon.paths import StatePaths
 from alongside.daemon.peers import PeerProtocol, bind
 from alongside.engine.fake import FakeCompose, FakeEngine
@@ -103,7 +103,7 @@ class Served:
             socket=str(self.socket),
             ipv6=False,  # no address is put on the machine's loopback
         )
-        operations = Operations()
+        operations = attach(self.context).operations
         listener = bind(self.socket)
         app = self._wrap(create(self.context, operations))
         self._server = _Server(

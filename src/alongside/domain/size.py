@@ -10,6 +10,5 @@ def size_text(count: int) -> str:
     size, unit = float(count), 0
     while size >= 999.5 and unit < len(_UNITS) - 1:
         size, unit = size / 1000, unit + 1
-    return (
-        f"{size:.0f} {_UNITS[unit]}" if not unit or size >= 99.95 else f"{size:.1f} {_UNITS[unit]}"
-    )
+    digits = 0 if not unit or size >= 99.95 else 1
+    return f"{size:.{digits}f} {_UNITS[unit]}"

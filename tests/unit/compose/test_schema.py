@@ -24,8 +24,11 @@ def mistake(raw: object, kind: Any = ServiceSettings) -> InvalidInput:
         (
             {"zzz": 1},
             "x-alongside.zzz",
-            "Known keys are: also, linked, ready, shared, tags, workload.",
+            "Known keys are: also, before, drain, follow, keep, keep_for, linked, ready, save, "
+            "shared, standby, tags, watch, workload.",
         ),
+        ({"watch": {"four": 3}}, "x-alongside.watch.four", "Did you mean for?"),
+        ({"standby": {"ass": "paused"}}, "x-alongside.standby.ass", "Did you mean as?"),
         ({"ready": {"htpp": "/"}}, "x-alongside.ready.htpp", "Did you mean http"),
     ],
 )
@@ -64,6 +67,17 @@ def test_an_unknown_key_is_answered_with_the_nearest(raw: Any, where: str, hint:
         ({"ready": {"timeout": 0}}, "it should be greater than 0."),
         ({"ready": {"timeout": "2h"}}, "x-alongside.ready.timeout of service dns is '2h'"),
         ({"ready": {"protocol": "quic"}}, "it should be 'udp' or 'tcp'."),
+        ({"watch": "soon"}, "x-alongside.watch.for of service dns is 'soon'"),
+        ({"watch": {"for": "1m", "failures": 0}}, "x-alongside.watch.failures of service dns is 0"),
+        ({"drain": "never"}, "x-alongside.drain of service dns is 'never'; it should be a duration "
+         "(30s), none or forever."),
+        ({"drain": -1}, "x-alongside.drain of service dns is -1"),
+        ({"standby": {"as": "asleep"}}, "x-alongside.standby.as of service dns is 'asleep'; it "
+         "should be 'running', 'paused' or 'stopped'."),
+        ({"standby": "paused"}, "x-alongside.standby of service dns is 'paused'"),
+        ({"keep": 0}, "x-alongside.keep of service dns is 0"),
+        ({"keep_for": "long"}, "x-alongside.keep_for of service dns is 'long'"),
+        ({"before": []}, "x-alongside.before of service dns is []"),
         ({"linked": ["../.env"]}, "it should be files below the compose file's folder"),
         ({"linked": "/etc/passwd"}, "it should be files below the compose file's folder"),
     ],

@@ -14,7 +14,14 @@ from alongside.plan.rollback import plan_rollback, rollback_target
 from support.examples import world
 
 
-def entry(number: int, verb: str, after: str, *, routed: bool = True) -> Entry:
+def entry(
+    number: int,
+    verb: str,
+    after: str,
+    *,
+    routed: bool = True,
+    outcome: Outcome = Outcome.DONE,
+) -> Entry:
     return Entry(
         id=number,
         verb=verb,
@@ -24,7 +31,7 @@ def entry(number: int, verb: str, after: str, *, routed: bool = True) -> Entry:
         before="",
         after=after,
         message="",
-        outcome=Outcome.DONE,
+        outcome=outcome,
         detail="",
         routed=routed,
     )
@@ -80,6 +87,15 @@ def test_a_failed_activation_leaves_no_trace_in_the_trail() -> None:
     assert trail([entry(1, "activate", "1"), entry(2, "activate", "2", routed=False)]) == [
         Version("1")
     ]
+
+
+@pytest.mark.parametrize("outcome", [Outcome.PENDING, Outcome.FAILED, Outcome.INTERRUPTED])
+def test_a_deploy_counts_once_its_trial_is_over_and_it_came_through(outcome: Outcome) -> None:
+    entries = [entry(1, "activate", "1"), entry(2, "deploy", "2"), entry(3, "deploy", "3")]
+    assert [str(one) for one in trail(entries)] == ["1", "2", "3"]
+    entries[2] = entry(3, "deploy", "3", outcome=outcome)
+    assert [str(one) for one in trail(entries)] == ["1", "2"]
+    assert [str(one) for one in trail(entries, {Version("3")})] == ["1", "2", "3"]
 
 
 @given(st.lists(st.sampled_from("123456"), min_size=1, max_size=12))
