@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import tarfile
 from collections.abc import AsyncIterator, Iterator
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -506,6 +507,76 @@ async def test_an_image_in_use_keeps_its_last_name(bench: Bench) -> None:
     assert await bench.engine.images() == []
 
 
+async def test_a_saved_image_is_loaded_as_the_very_same(bench: Bench) -> None:
+    there = await bench.build()
+    before = await bench.engine.image(there)
+    archive = bench.folder / "image.tar"
+    archive.write_text("an older one")
+    await bench.engine.save("demo/dns:1.0.0", archive)
+    await bench.engine.remove_image(there)
+    assert await bench.engine.image(there) is None
+
+    await bench.engine.load(archive)
+    await bench.engine.load(archive)
+
+    assert await bench.engine.image("demo/dns:1.0.0") == before
+    assert await bench.engine.image(there) == before
+    assert [one.name for one in bench.folder.glob("*image.tar*")] == ["image.tar"]
+    await bench.compose.up(bench.project("one", INSTANCE % there), ["dns"])
+    container = await bench.engine.container("dns-1.0.0")
+    assert container is not None
+    assert (container.running, container.image_id) == (True, there)
+
+
+async def test_what_cannot_be_saved_leaves_nothing(bench: Bench) -> None:
+    await bench.build()
+    with pytest.raises(StepFailed, match="no image demo/none:1"):
+        await bench.engine.save("demo/none:1", bench.folder / "none.tar")
+    with pytest.raises(StepFailed, match=r"save the image demo/dns:1\.0\.0: .*cannot be written"):
+        await bench.engine.save("demo/dns:1.0.0", bench.folder / "nosuch" / "image.tar")
+
+    assert sorted(one.name for one in bench.folder.iterdir()) == [
+        "Dockerfile",
+        "build.yaml",
+        "compose.yaml",
+    ]
+
+
+async def test_what_is_no_archive_cannot_be_loaded(bench: Bench) -> None:
+    (bench.folder / "text").write_text("no archive")
+    with pytest.raises(StepFailed, match="text is no image archive"):
+        await bench.engine.load(bench.folder / "text")
+    with pytest.raises(StepFailed, match=r"nosuch cannot be read: No such file"):
+        await bench.engine.load(bench.folder / "nosuch")
+
+
+async def test_an_image_is_removed_with_all_of_its_names(bench: Bench) -> None:
+    there = await bench.build()
+    await bench.engine.tag_image(there, "demo/dns:current")
+    await bench.engine.tag_image(there, "demo/other:7")
+
+    await bench.engine.remove_image(there)
+    await bench.engine.remove_image(there)
+
+    assert await bench.engine.image(there) is None
+    assert await bench.engine.image("demo/other:7") is None
+
+
+async def test_an_image_in_use_is_not_removed_and_keeps_its_names(bench: Bench) -> None:
+    await bench.instance()
+    await bench.engine.stop("dns-1.0.0", 1)
+    image = await bench.engine.image("demo/dns:1.0.0")
+    assert image is not None
+    await bench.engine.tag_image(image.id, "demo/dns:current")
+
+    with pytest.raises(StepFailed, match=r"container dns-1\.0\.0 uses it"):
+        await bench.engine.remove_image(image.id)
+
+    again = await bench.engine.image(image.id)
+    assert again is not None
+    assert sorted(again.tags) == ["demo/dns:1.0.0", "demo/dns:current"]
+
+
 async def test_the_model_is_written_out_long_and_keeps_extensions(bench: Bench) -> None:
     model = await bench.compose.config(bench.project())
 
@@ -594,6 +665,33 @@ async def test_a_cancelled_build_ends_in_the_engine_too(
     async with asyncio.timeout(20):
         while _running("sleep 613") or _running(str(tmp_path)):  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.02)
+    await docker_subject.close()
+
+
+@pytest.mark.host
+async def test_an_archive_that_is_cut_short_or_is_no_image(
+    docker_subject: DockerSubject, tmp_path: Path
+) -> None:
+    bench = Bench(tmp_path, docker_subject)
+    there = await bench.build()
+    archive = tmp_path / "image.tar"
+    await bench.engine.save("demo/dns:1.0.0", archive)
+    await bench.engine.remove_image(there)
+
+    for size in (archive.stat().st_size // 2, 10240):
+        cut = tmp_path / "cut.tar"
+        cut.write_bytes(archive.read_bytes()[:size])
+        with pytest.raises(
+            StepFailed, match=r"did not load the image archive .*cut\.tar: "
+        ) as caught:
+            await bench.engine.load(cut)
+        assert "unexpected EOF" in caught.value.message
+    with tarfile.open(tmp_path / "other.tar", "w") as other:
+        other.add(tmp_path / "compose.yaml", "compose.yaml")
+    with pytest.raises(StepFailed, match=r"did not load the image archive .*other\.tar: "):
+        await bench.engine.load(tmp_path / "other.tar")
+
+    assert await bench.engine.image(there) is None
     await docker_subject.close()
 
 

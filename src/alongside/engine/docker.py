@@ -7,7 +7,8 @@ import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from alongside.domain.errors import (
     AlongsideError,
@@ -16,7 +17,7 @@ from alongside.domain.errors import (
     StepFailed,
     Unavailable,
 )
-from alongside.engine import wire
+from alongside.engine import archives, wire
 from alongside.engine.inside import end_process
 from alongside.engine.logs import Tail, demultiplex, undivided
 from alongside.engine.protocol import (
@@ -122,6 +123,48 @@ class DockerEngine:
 
     async def untag(self, reference: str) -> None:
         await self._find(f"untag {reference}", lambda docker: docker.images.delete(reference))
+
+    async def remove_image(self, image_id: str) -> None:
+        found = await self.image(image_id)
+        if found is None:
+            return
+        what = f"remove the image {image_id}"
+        # All at first: once the first names are off, it is too late to see that it is used.
+        listed = await self._ask("list containers", lambda docker: docker.containers.list(all=True))
+        for one in listed:
+            if one["ImageID"] == found.id:
+                name = min(one["Names"], key=len).removeprefix("/")
+                raise StepFailed(f"The engine did not {what}: the container {name} uses it.")
+        taken: list[str] = []
+        try:
+            for name in found.tags:
+                await self.untag(name)
+                taken.append(name)
+            # With its last name it is gone, unless it had none.
+            await self._find(what, lambda docker: docker.images.delete(found.id))
+        except StepFailed:
+            for name in taken:
+                if await self.image(found.id) is not None:
+                    await self.tag_image(found.id, name)
+            raise
+
+    async def save(self, reference: str, path: Path) -> None:
+        what = f"save the image {reference}"
+        if await self.image(reference) is None:
+            raise StepFailed(f"There is no image {reference}, so it cannot be saved.")
+        chunks = self._stream(what, f"images/{reference}/get")
+        async with aclosing(chunks):
+            await archives.keep(chunks, path, what)
+
+    async def load(self, path: Path) -> None:
+        with await asyncio.to_thread(archives.open_archive, path) as archive:
+            what = f"load the image archive {path}"
+            chunks = self._stream(what, "images/load", {"quiet": "1"}, send=archive)
+            lines = undivided(chunks)
+            async with aclosing(chunks), aclosing(lines):
+                async for line in lines:
+                    if said := archives.failure(line):
+                        raise StepFailed(f"The engine did not {what}: {said}")
 
     async def start(self, name: str) -> None:
         found = await self._named(name)
@@ -293,20 +336,24 @@ class DockerEngine:
         asked: Mapping[str, str] | None = None,
         *,
         begin: Mapping[str, Any] | None = None,
+        send: BinaryIO | None = None,
     ) -> AsyncGenerator[bytes, None]:
-        """The body of an answer as it comes; `begin` is what is sent to begin it. aiodocker's own
-        streams leave the connection open when their reader is cancelled, so this goes to its
-        session directly."""
+        """The body of an answer as it comes; `begin` (as JSON) or `send` is what it is asked with.
+
+        aiodocker's own streams leave the connection open when their reader is cancelled, so this
+        goes to its session directly.
+        """
         from aiohttp import ClientError  # noqa: PLC0415
 
         client = await self._connected()
         url = f"{client.docker_host}/{client.api_version}/{path}"
         try:
             async with client.session.request(
-                "GET" if begin is None else "POST",
+                "GET" if begin is None and send is None else "POST",
                 url,
                 params=asked,
                 json=begin,
+                data=send,
                 timeout=_client_timeout(None),
             ) as got:
                 if got.status != 200:

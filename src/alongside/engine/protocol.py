@@ -121,6 +121,21 @@ class Engine(Seam):
         where there is no such name."""
         ...
 
+    async def remove_image(self, image_id: str) -> None:
+        """The image goes, with all of its names; nothing where there is none. Raises StepFailed,
+        with its names kept, where a container uses it."""
+        ...
+
+    async def save(self, reference: str, path: Path) -> None:
+        """The image as an archive at `path`: whole and on the disk, or not there. The archive has
+        the name that is asked for. Raises StepFailed where there is no such image."""
+        ...
+
+    async def load(self, path: Path) -> None:
+        """The archive's images, with their very IDs, and their names. Raises StepFailed where it
+        is none."""
+        ...
+
     async def start(self, name: str) -> None:
         """The container runs afterwards, paused or not before. Raises NotFound."""
         ...

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 
 from alongside.domain.errors import NotFound, StepFailed, Unavailable
 from alongside.engine.protocol import (
@@ -19,6 +21,8 @@ from alongside.engine.protocol import (
     Network,
     Published,
 )
+
+_ARCHIVE = "an image archive of a fake"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,51 @@ class FakeEngine:
                 )
         del self._images[image.id]
         self._emit("image", "delete", image.id)
+
+    async def remove_image(self, image_id: str) -> None:
+        self._check()
+        image = self._image(image_id)
+        if image is None:
+            return
+        for entry in self._containers.values():
+            if entry.shown.image_id == image.id:
+                raise StepFailed(
+                    f"The engine did not remove the image {image_id}: the container "
+                    f"{entry.shown.name} uses it."
+                )
+        del self._images[image.id]
+        self._emit("image", "delete", image.id)
+
+    async def save(self, reference: str, path: Path) -> None:
+        self._check()
+        image = self._image(reference)
+        if image is None:
+            raise StepFailed(f"There is no image {reference}, so it cannot be saved.")
+        names = () if reference == image.id else (_tagged(reference),)
+        archive = [_ARCHIVE, image.id, names, dict(image.labels), image.size]
+        try:
+            path.write_text(json.dumps(archive))
+        except OSError as error:
+            raise StepFailed(
+                f"The engine did not save the image {reference}: {path} cannot be written: "
+                f"{error.strerror}."
+            ) from error
+
+    async def load(self, path: Path) -> None:
+        self._check()
+        try:
+            text = path.read_text()
+        except OSError as error:
+            raise StepFailed(
+                f"The image archive {path} cannot be read: {error.strerror}."
+            ) from error
+        if not text.startswith(f'["{_ARCHIVE}"'):
+            raise StepFailed(f"{path} is no image archive, so the engine cannot load it.")
+        _, image_id, names, labels, size = json.loads(text)
+        self._images.setdefault(image_id, Image(image_id, (), labels, size))
+        for name in names:
+            self._give_name(self._images[image_id], name)
+        self._emit("image", "load", image_id)
 
     async def start(self, name: str) -> None:
         self._check()
