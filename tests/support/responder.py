@@ -4,6 +4,10 @@ Environment: VERSION (what it calls itself), PORTS ("80 53", each TCP and UDP, I
 DELAY_MS (before each answer; 0). On each TCP port a line gets the line `VERSION PEER LINE` until
 the client closes, and an HTTP request gets `VERSION PEER PATH`; on UDP a datagram likewise.
 Debian's python3-minimal suffices for it. One thread: a delayed answer holds nobody else up.
+
+It fails when it is told to: while there is the file that SICK names, its HTTP answers have the
+status 500; USR1 ends it with exit code 3, USR2 hangs it, HUP makes it take memory until it is
+killed for it.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 VERSION = os.environ.get("VERSION", "unversioned").encode()
+SICK = os.environ.get("SICK", "")
 Peer = tuple[str, int, int, int]  # as socket.accept and recvfrom give it
 DELAY = float(os.environ.get("DELAY_MS", "0")) / 1000
 
@@ -32,7 +37,8 @@ def http_answer(peer: Peer, head: bytes) -> tuple[bytes, bool]:
     words = head.split(None, 2)
     body = answer(peer, words[1])
     keep = words[2].startswith(b"HTTP/1.1") and b"\r\nconnection: close" not in head.lower()
-    status = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-Version: " + VERSION
+    code = b"500 Internal Server Error" if SICK and os.access(SICK, os.F_OK) else b"200 OK"
+    status = b"HTTP/1.1 " + code + b"\r\nContent-Type: text/plain\r\nX-Version: " + VERSION
     close = b"" if keep else b"Connection: close\r\n"
     length = b"\r\nContent-Length: %d\r\n" % len(body)
     return status + length + close + b"\r\n" + body, not keep
@@ -117,9 +123,18 @@ def datagram_reply(server: socket.socket, peer: Peer, text: bytes) -> None:
         server.sendto(text, peer)
 
 
+def take_memory(*_: object) -> None:
+    taken = []
+    while True:
+        taken.append(os.urandom(1 << 20))
+
+
 def main() -> None:
     # As the first process of a container it has no default action for SIGTERM.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGUSR1, lambda *_: sys.exit(3))
+    signal.signal(signal.SIGUSR2, lambda *_: time.sleep(3600))
+    signal.signal(signal.SIGHUP, take_memory)
     later = Later()
     poll = select.epoll()
     listeners: dict[int, socket.socket] = {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from alongside.compose.schema import KEY, ServiceSettings
 from alongside.domain.errors import InvalidInput
 from alongside.domain.follow import check_follow
-from alongside.domain.policy import FOREVER, NONE, Retention, Standby, StandbyAs, Watch
+from alongside.domain.policy import Retention, Standby, StandbyAs, Watch
 from alongside.domain.service import Workload
 
 _SWITCHED_ALONE = ("drain", "standby")  # of a singleton the old one is gone before the new one is
@@ -37,14 +37,8 @@ def policies(place: str, settings: ServiceSettings) -> Policies:
     watch, standby = settings.watch, settings.standby
     return Policies(
         watch=Watch(watch.length, watch.every, watch.failures, watch.within),
-        drain=_drain(settings.drain),
+        drain=settings.drain,
         standby=Standby(standby.keep, StandbyAs(standby.kept_as)),
         retention=Retention(settings.keep, settings.keep_for),
         follow=settings.follow or "",
     )
-
-
-def _drain(said: float | str) -> float | None:
-    if said == "none":
-        return NONE
-    return FOREVER if isinstance(said, str) else said

@@ -48,6 +48,12 @@ def _words(value: object) -> object:
     return {value: True} if value in ("health", "running") else value
 
 
+def _drained(value: object) -> object:
+    if isinstance(value, str) and not value[:1].isdigit() and value not in ("none", "forever"):
+        raise ValueError("should be a duration (30s), none or forever")
+    return None if value == "forever" else 0.0 if value == "none" else value
+
+
 def _watched(value: object) -> object:
     if value == "none":
         return {"for": 0}
@@ -71,6 +77,7 @@ Command = Annotated[tuple[Text, ...], BeforeValidator(_command), Field(min_lengt
 Number = Annotated[int, BeforeValidator(_number)]
 PortNumber = Annotated[Number, Field(ge=1, le=65535)]
 Seconds = Annotated[float, BeforeValidator(_seconds)]
+DrainSeconds = Annotated[Seconds, Field(ge=0, le=7 * 86400)]
 
 
 class _Settings(BaseModel):
@@ -129,7 +136,7 @@ class ServiceSettings(_Settings):
     also: Annotated[dict[str, str], BeforeValidator(_texts)] = {}
     before: Command | None = None
     watch: Annotated[WatchSettings, BeforeValidator(_watched)] = WatchSettings()
-    drain: Annotated[Seconds, Field(ge=0, le=7 * 86400)] | Literal["none", "forever"] = "forever"
+    drain: Annotated[DrainSeconds | None, BeforeValidator(_drained)] = None  # forever
     standby: StandbySettings = StandbySettings()
     keep: Annotated[Number, Field(ge=1, le=10_000)] | None = None
     keep_for: Annotated[Seconds, Field(gt=0)] | None = None
@@ -186,8 +193,6 @@ def _mistake(kind: type[_Settings], place: str, error: Mapping[str, Any]) -> Inv
             hint=nearest(keys[-1], known, what="known keys are"),
         )
     said = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    if keys == ["drain", "literal['none','forever']"]:
-        where, said = f"{KEY}.drain", "should be a duration (30s), none or forever"
     if error["type"] == "model_type" and keys == ["ready"]:
         said = "should be `health`, `running`, or a key of what to ask with a value: {tcp: 80}"
     return InvalidInput(f"{where} of {place} is {error['input']!r}; it {said}.", hint=DOCS)

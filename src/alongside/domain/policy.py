@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-NONE = 0.0  # seconds: a drain that waits for nobody
-FOREVER = None  # and one that waits until the last connection has ended by itself
+FOREVER = None  # a drain that waits until the last connection has ended by itself
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,12 +50,13 @@ def running(
             f"The container {instance.name} is not made from the image of {release.reference}.",
             hint=f"Somebody made it anew. Remove it: docker rm -f {instance.name}",
         )
+    paused = container is not None and container.state == "paused"
     before = for_ports and release.version in observed.unprepared
-    if not runs or before:
+    if before or not (runs or paused):
         steps += prepare(release, observed)
     if before:
         steps.append(RunBefore(release, instance))
-    if container is not None and container.state == "paused":
+    if paused:
         steps.append(Wake(instance))
     elif not runs:
         steps.append(Start(release, instance))

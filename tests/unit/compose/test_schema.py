@@ -24,10 +24,9 @@ def mistake(raw: object, kind: Any = ServiceSettings) -> InvalidInput:
         (
             {"zzz": 1},
             "x-alongside.zzz",
-            "Known keys are: also, before, drain, follow, keep, keep_for, linked, ready, save, "
-            "shared, standby, tags, watch, workload.",
+            "Known keys are: also, before, drain, follow, ",
         ),
-        ({"watch": {"four": 3}}, "x-alongside.watch.four", "Did you mean for?"),
+        ({"watch": {"four": 3}}, "x-alongside.watch.four", "Did you mean for or"),
         ({"standby": {"ass": "paused"}}, "x-alongside.standby.ass", "Did you mean as?"),
         ({"ready": {"htpp": "/"}}, "x-alongside.ready.htpp", "Did you mean http"),
     ],

@@ -43,11 +43,17 @@ def test_the_newest_stay_and_the_oldest_goes_first() -> None:
 
 
 def test_the_young_stay() -> None:
-    assert gone(Retention(keep_for=5 * 86400)) == ["1.0.0", "1.1.0", "1.3.0", "1.4.0"]
+    assert gone(Retention(keep_for=5 * 86400)) == ["1.0.0", "1.1.0", "1.3.0", "1.4.0", "1.5.0"]
 
 
 def test_of_both_one_is_enough_to_stay() -> None:
-    assert gone(Retention(keep=1, keep_for=5 * 86400)) == ["1.0.0", "1.1.0", "1.3.0", "1.4.0"]
+    assert gone(Retention(keep=1, keep_for=5 * 86400)) == [
+        "1.0.0",
+        "1.1.0",
+        "1.3.0",
+        "1.4.0",
+        "1.5.0",
+    ]
     assert gone(Retention(keep=6, keep_for=1)) == ["1.0.0", "1.1.0"]
 
 
