@@ -48,10 +48,9 @@ def repository() -> Iterator[Repository]:
         load_images(host, "responder")
         alongside = Installation(host)
         alongside.start()
-        repository = alongside.repository("site", {"Dockerfile": DOCKERFILE})
-        repository.write({"compose.yaml": COMPOSE})
-        alongside("init", cwd=repository.path)
-        repository.release("1", {"compose.yaml": COMPOSE})
+        files = {"compose.yaml": COMPOSE, "Dockerfile": DOCKERFILE}
+        repository = alongside.repository("site", files)
+        repository.tag("1")
         alongside("deploy", "web@1")
         yield repository
 

@@ -1,0 +1,2 @@
+async def cut(pid, ports):
+    return 0
