@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import shutil
 import tarfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,16 @@ services:
     labels: {alongside.service: dns, alongside.version: 1.0.0}
 """
 
+ONCE = """\
+services:
+  dns:
+    image: %s
+    build: !reset null
+    ports: !reset null
+    networks: !override {default: {}}
+    labels: {alongside.service: dns, alongside.ordinal: before}
+"""
+
 BUILD = """\
 services:
   dns:
@@ -87,6 +97,12 @@ class Bench:
         assert image is not None
         return str(image.id)
 
+    async def once(self, command: list[str], *, wrote: Sequence[str], code: int | None) -> Any:
+        """The lines of a command in a container of its own, which come to this in the fake."""
+        self.host.runs("dns", wrote, code)
+        project = self.project("one", ONCE % await self.build())
+        return self.compose.run(project, "dns", command)
+
     async def instance(self, name: str = "one") -> Project:
         """The image built, and the project of dns-1.0.0 up."""
         project = self.project(name, INSTANCE % await self.build())
@@ -114,6 +130,9 @@ class FakeSubject:
 
     def fail_build(self, folder: Path) -> None:
         self.compose.failing_builds["dns"] = ["it went wrong"]
+
+    def runs(self, service: str, wrote: Sequence[str], code: int | None) -> None:
+        self.compose.runs[service] = Script(log=tuple(wrote), exit_code=code)
 
     def execs(self, name: str, code: int, wrote: str) -> None:
         self.engine.execs[name] = (code, wrote)
@@ -144,6 +163,9 @@ class DockerSubject:
 
     def fail_build(self, folder: Path) -> None:
         (folder / "Dockerfile").write_text("FROM base:1\nRUN echo it went wrong; exit 3\n")
+
+    def runs(self, service: str, wrote: Sequence[str], code: int | None) -> None:
+        pass  # likewise
 
     def execs(self, name: str, code: int, wrote: str) -> None:
         pass  # the command itself does it
@@ -200,6 +222,18 @@ async def until(events: AsyncIterator[Event], *wanted: tuple[str, str]) -> list[
                 heard.append((event.name, event.action))
             if heard[-1:] == [wanted[-1]]:
                 break
+    return heard
+
+
+async def until_gone(events: AsyncIterator[Event]) -> list[tuple[str, str]]:
+    """What is heard until a container is destroyed."""
+    heard: list[tuple[str, str]] = []
+    async with asyncio.timeout(30):
+        async for event in events:
+            if event.kind == "container":
+                heard.append((event.name, event.action))
+                if event.action == "destroy":
+                    break
     return heard
 
 
@@ -317,6 +351,80 @@ async def test_up_refuses(bench: Bench) -> None:
         other = other.replace("dns:", "dns:\n    networks: !override [back]", 1)
         other += "networks: {default: !reset null, back: {}}\n"
         await bench.compose.up(bench.project("three", other), ["dns"])
+
+
+async def test_a_command_in_a_container_of_its_own(bench: Bench) -> None:
+    script = "echo first; echo second >&2; echo third"
+    lines = await bench.once(["sh", "-c", script], wrote=["first", "second", "third"], code=0)
+    events = bench.engine.events()
+
+    assert sorted([line async for line in lines]) == ["first", "second", "third"]
+
+    heard = [action for _, action in await until_gone(events)]
+    assert heard.count("start") == 2  # its dependency's, then its own
+    assert await bench.engine.containers() == []
+    (dependency,) = await bench.engine.running()
+    assert dependency.name == "one-db-1"
+
+
+async def test_a_command_that_fails_says_its_exit_code_and_its_last_lines(bench: Bench) -> None:
+    lines = await bench.once(
+        ["sh", "-c", "echo one table; echo no such column >&2; exit 3"],
+        wrote=["one table", "no such column"],
+        code=3,
+    )
+    events = bench.engine.events()
+
+    with pytest.raises(
+        StepFailed, match=r"^sh -c '.*', in a container of dns, ended with"
+    ) as caught:
+        [_ async for _ in lines]
+
+    assert "exit code 3: " in caught.value.message
+    assert sorted(caught.value.log) == ["no such column", "one table"]
+    await until_gone(events)
+    assert await bench.engine.containers() == []
+
+
+async def test_a_command_that_cannot_begin(bench: Bench) -> None:
+    await bench.build()
+    with pytest.raises(StepFailed, match="ended with exit code 1: no such service: nosuch"):
+        [_ async for _ in bench.compose.run(bench.project(), "nosuch", ["echo"])]
+    missing = bench.project("two", (ONCE % f"sha256:{'0' * 64}") + "    pull_policy: never\n")
+    with pytest.raises(StepFailed, match=r"[Nn]o such image"):
+        [_ async for _ in bench.compose.run(missing, "dns", ["echo"])]
+
+    assert await bench.engine.containers() == []
+
+
+@pytest.mark.parametrize("how", ["cancelled", "closed"])
+async def test_whoever_stops_reading_ends_the_container(bench: Bench, how: str) -> None:
+    # It sees the signal: it is stopped, not killed.
+    command = ["sh", "-c", "trap 'exit 0' TERM; echo begun; while :; do sleep 1 & wait; done"]
+    lines = await bench.once(command, wrote=["begun"], code=None)
+
+    async def read() -> None:
+        async with contextlib.aclosing(lines):
+            async for _ in lines:
+                begun.set()
+                if how == "closed":
+                    return
+        raise AssertionError("it ended by itself")
+
+    begun = asyncio.Event()
+    events = bench.engine.events()
+    reading = asyncio.create_task(read())
+    async with asyncio.timeout(60):
+        await begun.wait()
+        if how == "cancelled":
+            reading.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+        else:
+            await reading
+
+    await until_gone(events)
+    assert await bench.engine.containers() == []
 
 
 async def test_down_takes_the_project_and_its_network(bench: Bench) -> None:

@@ -24,6 +24,7 @@ from alongside.engine.protocol import (
 
 Model = Mapping[str, Any]
 
+ONCE = "before"  # LABEL_ORDINAL of a container that is no instance
 _SHARED_NETWORK = "alongside-shared"
 
 
@@ -99,13 +100,44 @@ def override(
     has addresses for 31. `removing`: for taking the project down, volumes included; what is
     shared is out of its reach then. `ipv6`: whether this host has it.
     """
+    released = _released(release, instance, ipv6)
+    return _document(release, instance, model, released, removing=removing, ipv6=ipv6)
+
+
+def once_override(release: Release, instance: Instance, model: Model, *, ipv6: bool = True) -> str:
+    """For a container of the released service that runs one command, beside the instance: with its
+    image, network, dependencies and volumes, and nothing that is there once: no name, no ports, no
+    address of its own (it gets one as dependencies do), in the host's network no numbers.
+
+    The network is defined as in `override`, or Compose would make it anew under the instance.
+    """
+    once: dict[str, Any] = {
+        **_pinned(release, ordinal=ONCE),
+        "container_name": Reset(),
+        "ports": Reset(),
+        "restart": "no",
+    }
+    if not release.spec.host_network:
+        once["networks"] = {"default": {}}
+    return _document(release, instance, model, once, ipv6=ipv6)
+
+
+def _document(
+    release: Release,
+    instance: Instance,
+    model: Model,
+    released: dict[str, Any],
+    *,
+    removing: bool = False,
+    ipv6: bool,
+) -> str:
     spec = release.spec
     services: dict[str, Any] = {
         one.name: _own_dependency(release, one, model["services"][one.name])
         for one in spec.depends
         if one.sharing is Sharing.OWN
     }
-    services[spec.name] = _released(release, instance, model["services"][spec.name], ipv6)
+    services[spec.name] = released | _without_shared(spec, model["services"][spec.name])
     networks: dict[str, Any] = {} if spec.host_network else {"default": _network(instance, ipv6)}
     if _shared(spec):
         networks[_SHARED_NETWORK] = {"external": True, "name": shared_network(release.repository)}
@@ -154,7 +186,7 @@ def _volumes(release: Release, instance: Instance, *, removing: bool) -> dict[st
     return own | shared
 
 
-def _released(release: Release, instance: Instance, raw: Model, ipv6: bool) -> dict[str, Any]:
+def _released(release: Release, instance: Instance, ipv6: bool) -> dict[str, Any]:
     subnet = instance.subnet
     # On loopback for people and probes; on addresses of the host's own for packets from containers.
     # Publishing also makes the engine accept forwarded packets to the container's port.
@@ -175,19 +207,25 @@ def _released(release: Release, instance: Instance, raw: Model, ipv6: bool) -> d
     if release.spec.host_network:
         where = {"ports": Reset(), "environment": instance.numbers()}
     return {
+        **_pinned(release, ordinal=str(instance.ordinal)),
+        "container_name": instance.name,
+        **where,
+    }
+
+
+def _pinned(release: Release, *, ordinal: str) -> dict[str, Any]:
+    """The very image of the release, and labels that say whose the container is."""
+    return {
         "image": release.image_id,
         "build": Reset(),
         "pull_policy": "never",
-        "container_name": instance.name,
         "labels": {
             LABEL_SERVICE: release.service,
             LABEL_VERSION: str(release.version),
             LABEL_COMMIT: release.commit,
             LABEL_REPOSITORY: release.repository,
-            LABEL_ORDINAL: str(instance.ordinal),
+            LABEL_ORDINAL: ordinal,
         },
-        **where,
-        **_without_shared(release.spec, raw),
     }
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import secrets
+import shlex
 import signal
+from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
@@ -25,11 +28,14 @@ _KEPT = (
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
 )
 _PATIENCE = 10.0  # seconds that a command has to end by itself
+_ABOUT_TO = 0.5  # seconds in which the engine makes what it was asked for
+_NO_WARNINGS = ("--log-level", "error")  # of docker itself: Compose has no such option
 _TAIL = 30  # lines of a failed command that are worth reading
 _CHUNK = 64 * 1024  # bytes
 
 # ` Container dns-1.0.0  Starting`; `time="…" level=warning msg="The \"tag\" variable is not set…"`
 _NOISE = re.compile(r"\s+(Container|Network|Volume|Image) .*|time=\S+ level=(warning|info) .*")
+_IS_IT_UP = "Is the engine running? `systemctl status docker` says."
 _DOWN = ("Cannot connect to the Docker daemon", "error during connect")
 
 # libyaml's loader takes a tenth of the time; the pure one is there where it is not.
@@ -114,6 +120,54 @@ class DockerCompose:
             f"make {' and '.join(services)}",
         )
 
+    async def run(
+        self, project: Project, service: str, command: Sequence[str]
+    ) -> AsyncGenerator[str, None]:
+        # A name of ours, so that it can be found again when Compose has gone.
+        name = f"{project.name}-{service}-{secrets.token_hex(4)}"
+        # Or Compose's own progress and warnings would come between the program's lines.
+        docker, compose = self._command[:-1], self._command[-1:]
+        command_line = (*docker, *(_NO_WARNINGS if docker else ()), *compose)
+        arguments = [
+            *("--progress", "quiet"),
+            *_arguments(project),
+            *("run", "--rm", "--no-TTY", "--interactive=false", "--quiet-pull", "--name", name),
+            *(service, *command),
+        ]
+        last: deque[str] = deque(maxlen=_TAIL)
+        status = -1
+        try:
+            async with self._process(
+                arguments, project.environment, merged=True, command=command_line
+            ) as process:
+                try:
+                    lines = undivided(_chunks(process))
+                    async with aclosing(lines):
+                        async for line in lines:
+                            last.append(line)
+                            yield line
+                    status = await process.wait()
+                finally:
+                    if status == -1:
+                        await self._engine("stop", "--time", f"{_PATIENCE:.0f}", name)
+        finally:
+            if status != 0:
+                await self._remove(name)
+        if status != 0:
+            raise _ended(service, command, status, list(last))
+
+    async def _remove(self, name: str) -> None:
+        """Twice, as the engine may be about to make what a Compose that was ended asked for."""
+        if not await self._engine("rm", "--force", "--volumes", name):
+            await asyncio.sleep(_ABOUT_TO)
+            await self._engine("rm", "--force", "--volumes", name)
+
+    async def _engine(self, *arguments: str) -> bool:
+        """Docker's own command line, for what Compose cannot do to one container."""
+        docker = self._command[:-1] or self._command
+        status, _, err = await self._finish(arguments, {}, command=docker)
+        return status == 0 and "No such container" not in err  # `rm --force` ends with 0 for it
+
     async def down(self, project: Project, *, volumes: bool = False) -> None:
         extra = ["--volumes"] if volumes else []
         await self._run(
@@ -129,22 +183,31 @@ class DockerCompose:
             if said[-1].startswith(_DOWN):
                 raise Unavailable(
                     f"Compose could not {what}: {said[-1]}",
-                    hint="Is the engine running? `systemctl status docker` says.",
+                    hint=_IS_IT_UP,
                 )
             raise StepFailed(f"Compose could not {what}: {said[-1]}", log=said[-_TAIL:])
 
     async def _finish(
-        self, arguments: Sequence[str], environment: Mapping[str, str]
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        command: Sequence[str] = (),
     ) -> tuple[int, str, str]:
         """Exit status, standard output and standard error of a command that ended by itself."""
-        async with self._process(arguments, environment) as process:
+        async with self._process(arguments, environment, command=command) as process:
             out, err = await process.communicate()
             status = await process.wait()
         return status, out.decode(errors="replace"), err.decode(errors="replace")
 
     @asynccontextmanager
     async def _process(
-        self, arguments: Sequence[str], environment: Mapping[str, str], *, merged: bool = False
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        merged: bool = False,
+        command: Sequence[str] = (),
     ) -> AsyncGenerator[asyncio.subprocess.Process, None]:
         """A command in a session of its own, so that its end is also that of the plugins that it
         runs; ended on the way out if it has not ended."""
@@ -153,7 +216,7 @@ class DockerCompose:
             kept["DOCKER_CONFIG"] = self._docker_config
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._command,
+                *(command or self._command),
                 *arguments,
                 env={**kept, **environment, "DOCKER_HOST": self._docker_host},
                 stdin=asyncio.subprocess.DEVNULL,
@@ -171,6 +234,20 @@ class DockerCompose:
             yield process
         finally:
             await _end(process)
+
+
+def _ended(
+    service: str, command: Sequence[str], status: int, last: list[str]
+) -> StepFailed | Unavailable:
+    what = shlex.join(command) or "its own command"
+    said = next((line.strip() for line in reversed(last) if line.strip()), "it wrote nothing")
+    if said.startswith(_DOWN):
+        return Unavailable(
+            f"Compose could not run {what} in a container of {service}: {said}", hint=_IS_IT_UP
+        )
+    return StepFailed(
+        f"{what}, in a container of {service}, ended with exit code {status}: {said}", log=last
+    )
 
 
 def _arguments(project: Project) -> list[str]:

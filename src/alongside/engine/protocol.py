@@ -209,4 +209,17 @@ class Compose(Seam):
         """Make what `up` would start, dependencies included, and start nothing."""
         ...
 
+    def run(
+        self, project: Project, service: str, command: Sequence[str]
+    ) -> AsyncGenerator[str, None]:
+        """Run a command in a container of the service's that is there for this alone, after what
+        it depends on within the project; its lines as they come. Without a command, the service's
+        own.
+
+        However it ends, nothing is left of the container: whoever stops reading or is cancelled
+        stops it, and it has ten seconds to end by itself. Raises StepFailed with the exit code and
+        the last lines where that is not 0.
+        """
+        ...
+
     async def down(self, project: Project, *, volumes: bool = False) -> None: ...

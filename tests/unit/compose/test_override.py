@@ -7,6 +7,7 @@ import pytest
 from alongside.compose.override import (
     build_override,
     build_targets,
+    once_override,
     override,
     shared_name,
     shared_network,
@@ -114,6 +115,46 @@ def test_no_public_port_is_bound(model: Read) -> None:
             ("20001", 80, "tcp"),
         )
     }
+
+
+@pytest.mark.parametrize("text", [DNS, STACK])
+@pytest.mark.parametrize("ipv6", [True, False])
+def test_a_container_for_one_command_is_as_the_instance_but_there_beside_it(
+    model: Read, text: str, ipv6: bool
+) -> None:
+    base = model(text)
+    one = release(base, next(iter(base["services"])))
+    its = instance(one)
+    merged = model(text, override(one, its, base, ipv6=ipv6), name=its.project)
+    once = model(text, once_override(one, its, base, ipv6=ipv6), name=its.project)
+
+    of = one.service
+    assert once["networks"] == merged["networks"]
+    assert once.get("volumes") == merged.get("volumes")
+    others = {name: raw for name, raw in merged["services"].items() if name != of}
+    assert {name: raw for name, raw in once["services"].items() if name != of} == others
+    there, beside = merged["services"][of], once["services"][of]
+    assert beside["restart"] == "no"
+    assert beside["labels"] == there["labels"] | {"alongside.ordinal": "before"}
+    assert not beside.get("ports")
+    assert "container_name" not in beside
+    assert beside["networks"].keys() == there["networks"].keys()
+    assert not beside["networks"]["default"]
+    alone = ("restart", "labels", "ports", "container_name", "networks")
+    assert {key: beside[key] for key in beside if key not in alone} == {
+        key: there[key] for key in there if key not in alone
+    }
+
+
+def test_in_the_host_s_network_a_container_for_one_command_has_no_numbers(model: Read) -> None:
+    text = "services: {sip: {build: ., network_mode: host, ports: ['5060:5060/udp']}}"
+    base = model(text)
+    one = release(base, "sip")
+    once = model(text, once_override(one, instance(one), base))["services"]["sip"]
+
+    assert once["network_mode"] == "host"
+    assert "PORT" not in (once.get("environment") or {})
+    assert not once.get("ports")
 
 
 def test_a_service_without_ports_has_none(model: Read) -> None:

@@ -155,3 +155,47 @@ def runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+async def test_a_command_in_a_container_of_its_own(
+    make: Make, project: Project, tmp_path: Path
+) -> None:
+    seen = tmp_path / "seen"
+    compose = make(f'echo "$@" >> {seen}; echo first; echo second >&2')
+
+    assert [line async for line in compose.run(project, "dns", ["sh", "-c", "x"])] == [
+        "first",
+        "second",
+    ]
+
+    (arguments,) = seen.read_text().splitlines()  # nothing to clean up
+    assert arguments.startswith("--progress quiet --project-name dns-1-0-0 ")
+    before, _, after = arguments.partition(" run ")
+    assert before.endswith("/override.yaml")
+    assert after.startswith("--rm --no-TTY --interactive=false --quiet-pull --name dns-1-0-0-dns-")
+    assert after.endswith(" dns sh -c x")
+
+
+async def test_a_command_that_fails_is_cleaned_up_after(
+    make: Make, project: Project, tmp_path: Path
+) -> None:
+    seen = tmp_path / "seen"
+    compose = make(f'echo "$@" >> {seen}; echo no such column; echo; exit 3')
+
+    with pytest.raises(StepFailed) as caught:
+        [_ async for _ in compose.run(project, "dns", ["migrate", "all of it"])]
+
+    assert caught.value.message == (
+        "migrate 'all of it', in a container of dns, ended with exit code 3: no such column"
+    )
+    assert caught.value.log == ("no such column", "")
+    run, removed, *_ = seen.read_text().splitlines()
+    name = run.partition("--name ")[2].split()[0]
+    assert removed == f"rm --force --volumes {name}"
+
+
+async def test_a_command_for_an_engine_that_does_not_answer(make: Make, project: Project) -> None:
+    compose = make("echo 'Cannot connect to the Docker daemon at unix:///x.sock.' >&2; exit 1")
+
+    with pytest.raises(Unavailable):
+        [_ async for _ in compose.run(project, "dns", ["migrate"])]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 from alongside.domain.errors import StepFailed
 from alongside.domain.port import Protocol
 from alongside.engine.buildlog import BuildLog
-from alongside.engine.fake.engine import FakeEngine
+from alongside.engine.fake.engine import FakeEngine, Script
 from alongside.engine.fake.model import load
 from alongside.engine.protocol import Container, Project, Published
 
@@ -23,13 +25,16 @@ class FakeCompose:
     """A `Compose` on a `FakeEngine`.
 
     `failing_builds`: by service, what the failing step writes. `built`: the services of each
-    build, for tests that count them.
+    build, for tests that count them. `runs`: by service, what its one-off containers do (by
+    default they end at once, well); `ran`: each with its project, service and command.
     """
 
     def __init__(self, engine: FakeEngine) -> None:
         self.engine = engine
         self.failing_builds: dict[str, Sequence[str]] = {}
         self.built: list[tuple[str, ...]] = []
+        self.runs: dict[str, Script] = {}
+        self.ran: list[tuple[str, str, tuple[str, ...]]] = []
         self.volumes: set[str] = set()
 
     async def version(self) -> str:
@@ -76,6 +81,38 @@ class FakeCompose:
     async def create(self, project: Project, services: Sequence[str]) -> None:
         await self._bring(project, services, "make")
 
+    async def run(
+        self, project: Project, service: str, command: Sequence[str]
+    ) -> AsyncGenerator[str, None]:
+        model = load(project.name, project.files, project.environment)
+        what = shlex.join(command) or "its own command"
+        if service not in model["services"]:
+            raise _run_failed(what, service, 1, [f"no such service: {service}"])
+        self.ran.append((project.name, service, tuple(command)))
+        name = f"{project.name}-{service}-{len(self.ran)}"
+        self.engine.scripts[name] = self.runs.get(service, Script(exit_code=0))
+        try:
+            await self._networks(model)
+            self.volumes |= {one["name"] for one in model.get("volumes", {}).values()}
+            for other in _in_order([service], model["services"])[:-1]:
+                await self._up(project, other, model, start=True)
+            await self._up(project, service, model, start=True, once=name)
+        except StepFailed as error:
+            raise _run_failed(what, service, 1, [error.message]) from error
+        lines = []
+        try:
+            log = self.engine.logs(name, tail=1000, follow=True)
+            async with aclosing(log):
+                async for line in log:
+                    lines.append(line)
+                    yield line
+            ended = await self.engine.container(name)
+            status = ended.exit_code if ended else 137
+        finally:
+            await self.engine.remove(name)
+        if status != 0:
+            raise _run_failed(what, service, status, lines)
+
     async def _bring(self, project: Project, services: Sequence[str], what: str) -> None:
         model = load(project.name, project.files, project.environment)
         for service in services:
@@ -106,10 +143,16 @@ class FakeCompose:
                 self.engine.add_network(one["name"], bridge or f"br-{one['name'][:12]}")
 
     async def _up(
-        self, project: Project, service: str, model: Mapping[str, Any], *, start: bool
+        self,
+        project: Project,
+        service: str,
+        model: Mapping[str, Any],
+        *,
+        start: bool,
+        once: str = "",
     ) -> None:
         raw = model["services"][service]
-        name = raw.get("container_name") or f"{project.name}-{service}-1"
+        name = once or raw.get("container_name") or f"{project.name}-{service}-1"
         labels = {LABEL_PROJECT: project.name, LABEL_SERVICE: service}
         there = await self.engine.container(name)
         if there is None or not _bears(there, labels):
@@ -121,7 +164,7 @@ class FakeCompose:
                 network=model["networks"][next(iter(raw["networks"]))]["name"],
                 ipv4=ipv4,
                 ipv6=ipv6,
-                publishes=_publishes(name, project.name, raw.get("ports", ())),
+                publishes=() if once else _publishes(name, project.name, raw.get("ports", ())),
                 has_health=bool(raw.get("healthcheck")),
             )
         # Compose leaves a paused container as it is.
@@ -140,6 +183,13 @@ class FakeCompose:
             self.volumes -= {
                 one["name"] for one in model.get("volumes", {}).values() if not one.get("external")
             }
+
+
+def _run_failed(what: str, service: str, status: int, lines: list[str]) -> StepFailed:
+    said = lines[-1] if lines else "it wrote nothing"
+    return StepFailed(
+        f"{what}, in a container of {service}, ended with exit code {status}: {said}", log=lines
+    )
 
 
 def _bears(container: Container, labels: Mapping[str, str]) -> bool:
