@@ -62,6 +62,7 @@ async def status(context: Context, service: str | None) -> Json:
         trial, hold = context.trials.get(name), context.holds.get(name)
         back = known_good(steps, current or (versions[0] if versions else None), bad)
         releases = picture.newest(name)
+        picture.problems += picture.lost_images(name, current, back)
         services.append(
             {
                 "name": name,
@@ -260,6 +261,19 @@ class _Picture:
         instance = self.instances.get((release.service, release.version))
         container = self.container(instance)
         return container.state if container else "none"
+
+    def lost_images(self, service: str, *needed: Version | None) -> list[str]:
+        """What cannot be started again, of what has the ports and of what a rollback goes to."""
+        lost = []
+        for version, what in zip(needed, ("is current", "a rollback would go to"), strict=True):
+            release = self.releases.get((service, version)) if version else None
+            if release is not None and self.beside.image_state(release) == "gone":
+                lost.append(
+                    f"The image of {release.reference}, which {what}, is gone from the engine, and "
+                    "no archive of it is kept: once its container is gone it cannot be started "
+                    "again. Tag its commit anew; `x-alongside.save: true` keeps archives."
+                )
+        return lost
 
     def follow(self, service: str, current: Version | None) -> str | None:
         """What the version that has the ports says."""

@@ -50,10 +50,6 @@ class FakeRouter:
         self.flows = [flow for flow in self.flows if flow not in stale]
         return len(stale)
 
-    async def connections(self, far_ends):
-        from alongside.router.protocol import Connections
-        return {k: Connections(0, 0) for k in far_ends}
-
     async def intact(self) -> bool:
         listing = self._listing()
         if listing is None or self._applied is None:

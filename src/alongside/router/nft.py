@@ -68,10 +68,6 @@ class NftRouter:
     async def clean_udp(self, wanted: Ruleset) -> int:
         return await asyncio.to_thread(conntrack.clean_udp, wanted, self._namespace)
 
-    async def connections(self, far_ends):
-        from alongside.router.protocol import Connections
-        return {k: Connections(0, 0) for k in far_ends}
-
     async def intact(self) -> bool:
         """Takes less than a millisecond if nobody has changed nftables since; else a listing."""
         if self._applied is None:

@@ -114,16 +114,3 @@ class Router(Seam):
     async def remove(self) -> None:
         """Take the table out of the kernel."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class FarEnd:
-    protocol: Protocol
-    port: int
-    addresses: tuple[IPv4Address | IPv6Address, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Connections:
-    tcp: int
-    udp: int
