@@ -47,21 +47,19 @@ _CTA_FILTER_ORIG_FLAGS = 1
 _CTA_FILTER_F_CTA_PROTO_NUM = 1 << 3
 _BATCH = 100  # deletions sent before their answers are read: those must fit the socket's buffer
 
-_NFGENMSG = 4  # bytes: family, version, resource
+NFGENMSG = 4  # bytes: family, version, resource
 
 # Each entry begins with CTA_TUPLE_ORIG and CTA_TUPLE_REPLY, and for TCP and UDP the kernel writes
 # each as CTA_TUPLE_IP (source, destination) and CTA_TUPLE_PROTO (number, source and destination
 # port). Reading them at fixed places, and not attribute by attribute, makes 100,000 entries cheap.
 # Other protocols, and entries in directional zones, have other lengths; they are none of ours.
-_ADDRESS = {socket.AF_INET: 4, socket.AF_INET6: 16}
-_LENGTH = {family: 44 + 2 * size for family, size in _ADDRESS.items()}
+ADDRESS = {socket.AF_INET: 4, socket.AF_INET6: 16}
+LENGTH = {family: 44 + 2 * size for family, size in ADDRESS.items()}
 _TUPLE = "4x4x 4x{0}s 4x{0}s 4x 4xB3x 4xH2x 4xH2x"
-_TUPLES = {
-    family: struct.Struct(">" + _TUPLE.format(size) * 2) for family, size in _ADDRESS.items()
-}
-_HEADS = {
+TUPLES = {family: struct.Struct(">" + _TUPLE.format(size) * 2) for family, size in ADDRESS.items()}
+HEADS = {
     family: tuple(struct.pack("=HH", length, kind | 0x8000) for kind in (1, 2))
-    for family, length in _LENGTH.items()
+    for family, length in LENGTH.items()
 }
 # The kernel leaves other protocols out since 5.8; an older one sends all, and they are skipped
 # here. A host with many connections has ten TCP entries for each UDP entry.
@@ -112,9 +110,9 @@ def host_addresses(namespace: Path | None = None) -> set[IPv4Address | IPv6Addre
 def udp_flows(channel: socket.socket) -> Iterator[tuple[Flow, bytes]]:
     """Every UDP entry of both families, with the message that would delete it."""
     for family in (socket.AF_INET, socket.AF_INET6):
-        layout, length, (head, second) = _TUPLES[family], _LENGTH[family], _HEADS[family]
+        layout, length, (head, second) = TUPLES[family], LENGTH[family], HEADS[family]
         for buffer, start, end in dump(channel, _GET, bytes((family, 0, 0, 0)) + _ONLY_UDP):
-            original = start + _NFGENMSG
+            original = start + NFGENMSG
             reply = original + length
             if buffer[original : original + 4] != head or buffer[reply : reply + 4] != second:
                 continue
@@ -142,7 +140,7 @@ def delete(channel: socket.socket, entries: list[bytes]) -> int:
 
 
 def _deletion(entry: bytes) -> bytes:
-    end = _NFGENMSG + _LENGTH[socket.AddressFamily(entry[0])]
+    end = NFGENMSG + LENGTH[socket.AddressFamily(entry[0])]
     rest = b"".join(
         attribute(kind, value)
         for kind, value in attributes(entry, end)

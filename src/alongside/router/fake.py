@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import TypeVar
 
 from alongside.domain.errors import AlongsideError
+from alongside.domain.port import Protocol
 from alongside.router.compile import compile_table
 from alongside.router.difference import difference
 from alongside.router.flows import Flow, UdpRoutes
 from alongside.router.kernel import FakeKernel
-from alongside.router.protocol import Ruleset, Transaction
+from alongside.router.protocol import Connections, FarEnd, Ruleset, Transaction
 from alongside.router.rules import IPAddress
 from alongside.router.table import Listing, Table
 from alongside.router.tracer import Landing, Packet, trace
 from alongside.router.transaction import to_text
 
+K = TypeVar("K")
+
 
 class FakeRouter:
     """`host`: the host's own addresses. `flows` are conntrack's UDP entries: add some and
-    `clean_udp` takes out the stale ones. Put an error in `fails` and the next commit raises it,
-    with nothing changed."""
+    `clean_udp` takes out the stale ones. `live` is how many connections each far end has. Put an
+    error in `fails` and the next commit raises it, with nothing changed."""
 
     def __init__(self, host: Iterable[IPAddress] = ()) -> None:
         self.kernel = FakeKernel()
         self.host = frozenset(host)
         self.flows: list[Flow] = []
+        self.live: dict[FarEnd, int] = {}
         self.transactions: list[Transaction] = []  # those that changed something
         self.fails: AlongsideError | None = None
         self._applied: Table | None = None
@@ -49,6 +54,15 @@ class FakeRouter:
         stale = [flow for flow in self.flows if routes.is_stale(flow)]
         self.flows = [flow for flow in self.flows if flow not in stale]
         return len(stale)
+
+    async def connections(self, far_ends: Mapping[K, Collection[FarEnd]]) -> dict[K, Connections]:
+        def live(ends: Collection[FarEnd], protocol: Protocol) -> int:
+            return sum(self.live.get(one, 0) for one in set(ends) if one.protocol is protocol)
+
+        return {
+            key: Connections(tcp=live(ends, Protocol.TCP), udp=live(ends, Protocol.UDP))
+            for key, ends in far_ends.items()
+        }
 
     async def intact(self) -> bool:
         listing = self._listing()

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from alongside.domain.errors import MissingRequirement, StepFailed
 from alongside.router import conntrack
 from alongside.router.compile import compile_table
+from alongside.router.connections import connections
 from alongside.router.difference import difference, expected
 from alongside.router.listing import parse_listing
 from alongside.router.netlink import NETLINK_NETFILTER, open_netlink, ruleset_generation
-from alongside.router.protocol import Ruleset, Transaction
+from alongside.router.protocol import Connections, FarEnd, Ruleset, Transaction
 from alongside.router.table import TABLE, Chain, ListedChain, Listing, Table
 from alongside.router.transaction import AddRule, DeleteChain, Operation, to_text
+
+K = TypeVar("K")
 
 _LARGE = 200  # chains
 
@@ -67,6 +71,9 @@ class NftRouter:
 
     async def clean_udp(self, wanted: Ruleset) -> int:
         return await asyncio.to_thread(conntrack.clean_udp, wanted, self._namespace)
+
+    async def connections(self, far_ends: Mapping[K, Collection[FarEnd]]) -> dict[K, Connections]:
+        return await asyncio.to_thread(connections, far_ends, self._namespace)
 
     async def intact(self) -> bool:
         """Takes less than a millisecond if nobody has changed nftables since; else a listing."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol as Seam
+from typing import TypeVar
 
 from alongside.domain.instance import Subnet
 from alongside.domain.port import Port, Protocol
 from alongside.domain.route import Assign
+
+K = TypeVar("K")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,25 @@ class Ruleset:
 
 
 @dataclass(frozen=True, slots=True)
+class FarEnd:
+    """Where connections end: a port of an instance at its own addresses, or, where there are none
+    (the host's network), at any of the host's."""
+
+    protocol: Protocol
+    port: int
+    addresses: tuple[IPv4Address | IPv6Address, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """How many there are: TCP connections that are not over for either side, and UDP flows that
+    were answered."""
+
+    tcp: int = 0
+    udp: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Transaction:
     """What one `nft -f -` would run: the very text, and nothing else. Empty text: no change."""
 
@@ -105,6 +128,12 @@ class Router(Seam):
     async def clean_udp(self, wanted: Ruleset) -> int:
         """Delete conntrack's UDP entries, both directions, that no route of `wanted` explains;
         returns how many. TCP is never touched."""
+        ...
+
+    async def connections(self, far_ends: Mapping[K, Collection[FarEnd]]) -> dict[K, Connections]:
+        """How many connections live on each one's far ends, whoever made them: clients, containers
+        through the engine's proxy, and our own questions too (a UDP one for half a minute).
+        Raises StepFailed where the kernel refuses."""
         ...
 
     async def intact(self) -> bool:
