@@ -10,12 +10,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any
 
 import pytest
 
 from support import ask
+from support.fairness import assert_answered
 from support.host import Host
 from support.installation import Installation, Repository, load_images
 from support.load import Load, Report
@@ -70,15 +70,9 @@ def one(repository: Repository) -> Iterator[Repository]:
 def failing(repository: Repository) -> Iterator[Repository]:
     """The same where a bad version has the ports for a while: what is lost is lost by it, while
     it has them, and not by one that could have answered."""
-    offset = time.time_ns() - time.monotonic_ns()
     with under_load(repository) as reports:
         yield repository
-    spans = [
-        (nanoseconds(entry["at"]) - offset, nanoseconds(entry["finished"]) - offset)
-        for entry in entries(repository.alongside, "deploy")
-    ]
-    for failure in reports[0].failures:
-        assert any(begin <= failure.started <= end for begin, end in spans), failure
+    assert_answered(reports[0], entries(repository.alongside, "deploy"))
 
 
 @contextmanager
@@ -86,8 +80,17 @@ def under_load(repository: Repository) -> Iterator[list[Report]]:
     alongside, host = repository.alongside, repository.alongside.host
     reports: list[Report] = []
     loads = (
-        Load(host.client, "tcp", host.address4, 80, dialect="http", workers=2, pause=0.005),
-        Load(host.client, "udp", host.address6, 7, workers=1, pause=0.01),
+        Load(
+            host.client,
+            "tcp",
+            host.address4,
+            80,
+            dialect="http",
+            workers=2,
+            pause=0.005,
+            seconds=280,
+        ),
+        Load(host.client, "udp", host.address6, 7, workers=1, pause=0.01, seconds=280),
     )
     with loads[0] as tcp, loads[1] as udp:
         tcp.wait_for(10)
@@ -95,10 +98,6 @@ def under_load(repository: Repository) -> Iterator[list[Report]]:
         tcp.wait_for(10)
         reports += [tcp.stop(), udp.stop()]
     assert "pending" not in outcomes(alongside)
-
-
-def nanoseconds(moment: str) -> int:
-    return int(datetime.fromisoformat(moment).timestamp() * 1e9)
 
 
 def outcomes(alongside: Installation) -> list[str]:

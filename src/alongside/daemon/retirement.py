@@ -57,6 +57,7 @@ class Retirement:
     async def _look(self) -> float | None:
         """Do what can be done now; returns in how many seconds to look again, None for not
         before somebody wakes it."""
+        self._forget_problems()
         try:
             await self._drain()
             for service in {one.service for one in self._context.former.all()}:
@@ -69,6 +70,13 @@ class Retirement:
         now = datetime.now(UTC)
         deadlines = [(one.deadline - now).total_seconds() for one in draining if one.deadline]
         return max(0.0, min([LOOK, *deadlines])) if draining else None
+
+    def _forget_problems(self) -> None:
+        """Of versions that are kept by policy no longer."""
+        kept = {f"standby {one.service}@{one.version}" for one in self._context.former.all()}
+        for about in [one for one in self._context.problems if one.startswith("standby ")]:
+            if about not in kept:
+                del self._context.problems[about]
 
     async def _drain(self) -> None:
         context = self._context
@@ -146,6 +154,7 @@ class Retirement:
                     )
             if how is StandbyAs.STOPPED and about not in context.problems:
                 context.former.forget(release.service, release.version)
+                context.collector.look(release.service)
 
 
 def far_ends(context: Context, instance: Instance) -> list[FarEnd]:

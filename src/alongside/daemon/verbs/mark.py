@@ -47,6 +47,7 @@ async def mark(context: Context, reference: str, asked: Asked, emit: Emit, *, as
         await context.watcher.fail(service, f"was marked bad by {asked.actor.name}")
     result["summary"] += _what_now(context, service, str(version), as_, was_on_trial=on_trial)
     context.follower.look(service)
+    context.retirement.wake()  # a bad one is no standby
     return result
 
 

@@ -18,6 +18,7 @@ async def stop(context: Context, reference: str, asked: Asked, emit: Emit) -> Re
         )
         if not asked.dry_run:
             context.former.forget(service, version)
+            context.retirement.wake()
         return result
 
 
@@ -39,4 +40,5 @@ async def rm(
         )
         if not asked.dry_run:
             context.former.forget(service, version)
+            context.retirement.wake()
         return result

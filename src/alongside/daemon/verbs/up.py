@@ -33,4 +33,5 @@ async def up(context: Context, reference: str, asked: Asked, emit: Emit) -> Resu
         result = await carry_out(context, plan, asked, emit, summary)
         if not asked.dry_run:
             context.former.forget(service, version)  # who runs it keeps it
+            context.retirement.wake()
         return result
