@@ -89,7 +89,7 @@ class Shop(Repository):
 
     def tagged(self, version: str, given: dict[str, str]) -> str:
         """What tagging says."""
-        self.commit(self.named(self.service, given))
+        self.commit(self.named(self.service, {**given, "version": version}))
         done = self.tag(version)
         return done.stdout + done.stderr
 

@@ -120,7 +120,13 @@ def test_a_change_sends_what_was_typed_and_prints_what_is_so_now(daemon: StubDae
         (
             "POST",
             "/v1/activate",
-            {"reference": "dns@1.1.0", "take": True, "message": "why not", "dry_run": False},
+            {
+                "reference": "dns@1.1.0",
+                "take": True,
+                "force": False,
+                "message": "why not",
+                "dry_run": False,
+            },
         )
     ]
 

@@ -87,7 +87,7 @@ def test_one_unreadable_row_hides_no_other(database: Database) -> None:
     releases.add(RELEASE)
     database.connection.execute(
         "INSERT INTO releases SELECT service, '9', repository, source, commit_id, tree_id, image, "
-        "image_id, compose_file, created, '{broken', mark FROM releases"
+        "image_id, compose_file, created, '{broken', mark, mark_reason, prepared FROM releases"
     )
     assert releases.all() == [RELEASE]
     database.close()
