@@ -25,7 +25,8 @@ class Collector:
         """Until cancelled."""
         while True:
             await asyncio.sleep(EVERY)
-            for service in self._context.known():
+            releases = self._context.releases.all()
+            for service in {one.service for one in releases if one.spec.retention.limited}:
                 self.look(service)
 
     def look(self, service: str) -> None:

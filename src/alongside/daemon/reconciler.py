@@ -148,7 +148,7 @@ class Reconciler:
         for service in {route.service for route in self._context.routes.all() if route.follows}:
             for sentence in await follow(self._context, service, lambda _: None):
                 _log.info("%s", sentence)
-        for service in self._context.known():
+        for service in {one.service for one in self._context.releases.all() if one.spec.follow}:
             for sentence in self._context.follower.look(service):
                 _log.info("%s", sentence)
         self._context.retirement.wake()
