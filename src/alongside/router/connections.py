@@ -57,7 +57,7 @@ _LIVE = range(1, 6)
 _NUMBER = {Protocol.TCP: socket.IPPROTO_TCP, Protocol.UDP: socket.IPPROTO_UDP}
 
 # Each dump walks the kernel's whole table; from so many on, one that hands out all is cheaper.
-MOST_DUMPS = 32
+MOST_DUMPS = 16
 
 # The beginning of CTA_PROTOINFO as the kernel writes it, up to the state itself: finding it in an
 # entry is a tenth of the work of walking its attributes.

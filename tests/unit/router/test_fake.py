@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ from alongside.domain.errors import StepFailed
 from alongside.domain.port import Protocol
 from alongside.router.fake import FakeRouter
 from alongside.router.flows import Flow
-from alongside.router.protocol import Router, Ruleset
+from alongside.router.protocol import Connections, FarEnd, Router, Ruleset
 from alongside.router.tracer import Delivered, Packet, Untouched
 
 PACKET = Packet(ip_address("198.51.100.2"), ip_address("198.51.100.1"), Protocol.UDP, 53, "eth0")
@@ -76,3 +76,16 @@ async def test_stale_flows_are_taken_out(router: FakeRouter) -> None:
     assert await router.clean_udp(ruleset(routed("53/udp", (0, 1)))) == 0
     assert await router.clean_udp(ruleset(routed("53/udp", (1, 1)))) == 1
     assert router.flows == []
+
+
+async def test_connections_are_those_that_were_set(router: FakeRouter) -> None:
+    there = (IPv4Address("10.213.0.2"), IPv6Address("fd00::2"))
+    tcp, udp = (FarEnd(protocol, 53, there) for protocol in Protocol)
+    router.live = {tcp: 3, udp: 5}
+
+    asked = {"old": [tcp, udp], "new": [FarEnd(Protocol.TCP, 54, there)], "none": []}
+    assert await router.connections(asked) == {
+        "old": Connections(tcp=3, udp=5),
+        "new": Connections(),
+        "none": Connections(),
+    }
