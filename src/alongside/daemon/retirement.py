@@ -113,7 +113,7 @@ class Retirement:
         if many:
             seconds = (datetime.now(UTC) - former.since).total_seconds()
             operation = context.journal.begin(
-                "drain", former.service, itself(), before=str(former.version), after="", message=""
+                "drain", former.service, itself(), before="", after=str(former.version), message=""
             )
             said = f"{many} connection{'s were' if many > 1 else ' was'} left after {seconds:.0f} s"
             context.journal.end(operation, Outcome.DONE, f"{said}, and cut")

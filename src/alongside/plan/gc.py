@@ -94,4 +94,4 @@ def plan_remove(release: Release, observed: Observed, *, volumes: bool) -> Plan:
     if instance is not None:
         steps += [Remove(release, instance, volumes), Forget(instance), Switch()]
     steps.append(RemoveRelease(release))
-    return Plan("gc", release.service, before=str(release.version), after="", steps=steps)
+    return Plan("gc", release.service, before="", after=str(release.version), steps=steps)

@@ -73,7 +73,7 @@ def describe(step: Step) -> str:  # noqa: PLR0911, PLR0912 - a table
         case CleanUdp():
             return "move the UDP flows"
         case OpenTrial(release, seconds):
-            return f"watch {release.reference} for {seconds:g} s, and go back if it fails"
+            return f"begin a trial of {release.reference}, {seconds:g} s long"
         case PrepareSingleton(release, instance):
             return f"make {instance.name} of {release.reference}, without starting it"
         case RecordSingleton(service, old, new, _, _):

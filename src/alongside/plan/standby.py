@@ -30,7 +30,7 @@ def kept_as(
 def plan_keep(release: Release, kept: StandbyAs, observed: Observed) -> Plan:
     """A version is probed before it is paused: what does not answer is no standby."""
     name = str(release.version)
-    plan = Plan("standby", release.service, before=name, after="")
+    plan = Plan("standby", release.service, before="", after=name)
     instance = observed.instance(release.service, release.version)
     container = observed.container(instance) if instance else None
     if instance is None or container is None or container.state not in ALIVE:
