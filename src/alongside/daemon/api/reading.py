@@ -11,7 +11,7 @@ from fastapi.responses import Response, StreamingResponse
 from alongside.daemon import reads
 from alongside.daemon.api import documents
 from alongside.daemon.api.answers import answer, answers, ndjson, streams, writes
-from alongside.daemon.api.bodies import REFERENCE, Flag, Service, Text
+from alongside.daemon.api.bodies import REFERENCE, Flag, Reference, Service, Text
 from alongside.daemon.api.route import StrictRoute
 from alongside.daemon.context import Context
 from alongside.daemon.operations import Operations
@@ -67,7 +67,7 @@ def reading(context: Context, operations: Operations) -> APIRouter:
 
     @router.get("/logs", **writes(404, 502, 503))
     async def logs(
-        reference: Annotated[Text, Query(description=REFERENCE, examples=["dns@1.1.0"])],
+        reference: Annotated[Reference, Query(description=REFERENCE, examples=["dns@1.1.0"])],
         tail: Annotated[
             int, Query(ge=0, le=1_000_000, description="Lines to begin with.", examples=[20])
         ] = 100,
