@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support import ask
+from support import ask, faults
 from support.host import Host
 from support.installation import Installation, load_images
 
@@ -181,19 +181,7 @@ def test_clients_wait_within_the_gap(one: Installation) -> None:
     assert heard[-1] == "2"
 
 
-STEPS = [
-    f"{step}:{moment}"
-    for step in ("allocate", "prepare-singleton", "record-singleton", "switch")
-    for moment in ("before", "after")
-] + [
-    "replace-singleton:before",
-    "replace-singleton:after",
-    "await-ready:before",
-    "tidy-singleton:before",
-]
-
-
-@pytest.mark.parametrize("fault", STEPS)
+@pytest.mark.parametrize("fault", faults.SINGLETON)
 def test_the_daemon_is_killed_on_the_way(one: Installation, fault: str) -> None:
     one.stop()
     one.start(fault=fault)
