@@ -99,6 +99,30 @@ def test_removal_restores_the_git_folder_byte_for_byte(git: Git) -> None:
     assert "not installed" in git.alongside("init", "--remove")
 
 
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(git: Git) -> None:
+    def planned(*options: str) -> list[str]:
+        before = contents(git.path / ".git")
+        said = git.alongside("init", "--dry-run", *options)
+        assert contents(git.path / ".git") == before
+        return [line for line in said.splitlines() if line[:1].isdigit()]
+
+    hooks = git.path / ".git" / "alongside" / "hooks"
+    assert planned() == [f"1. bring the hooks in {hooks} up to date"]
+    assert planned("--remove") == [
+        "1. unset core.hooksPath",
+        "2. take alongside's settings out of the repository's configuration",
+        f"3. delete {hooks.parent}",
+    ]
+    git.alongside("init", "--remove")
+    assert planned("--remove") == []
+    git("config", "core.hooksPath", ".husky/_")
+    assert planned() == [
+        "1. keep core.hooksPath .husky/_ as alongside.formerHooksPath: its hooks go on running",
+        f"2. write the hooks to {hooks}",
+        f"3. set core.hooksPath to {hooks}",
+    ]
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
