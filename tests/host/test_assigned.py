@@ -161,6 +161,25 @@ def test_one_public_address_and_one_target_elsewhere_on_the_host(alongside: Inst
         machine.close()
 
 
+def test_one_public_address_of_ipv6(alongside: Installation) -> None:
+    host = alongside.host
+    alongside(
+        "port", "assign", f"[{host.address6}]:8082:50080/tcp", f"[{host.address6}]:8082:50080/udp"
+    )
+    client = host.client.address6
+    assert ask.line(host.client, host.address6, 8082, "x") == f"blue {client} x"
+    assert ask.datagram(host.client, host.address6, 8082, "x") == f"blue {client} x"
+    assert version_at(host, host.address6, 8082) == "blue"
+    for source, address in ((host.client, host.address4), (host, "::1"), (host, "127.0.0.1")):
+        with pytest.raises(ConnectionRefusedError):
+            ask.line(source, address, 8082)
+    listed = alongside.json("port", "list")["assigned"]
+    assert {"port": f"[{host.address6}]:8082/tcp", "target": "50080"} in listed
+    alongside("port", "unassign", f"[{host.address6}]:8082/tcp")
+    with pytest.raises(ConnectionRefusedError):
+        ask.line(host.client, host.address6, 8082)
+
+
 def _attach(host: Host, machine: Namespace) -> None:
     import subprocess
 

@@ -180,3 +180,15 @@ def test_a_push_to_a_bare_repository_builds_and_the_pusher_sees_it(
     clone("tag", "--force", "1.0.0")
     said = clone("push", "--force", str(bare.path), "1.0.0", check=False)
     assert "a release never changes" in said
+
+
+def test_a_push_is_taken_when_the_daemon_is_down(git: Git, tmp_path: Path) -> None:
+    bare = git.at(tmp_path / "served.git")
+    subprocess.run(["git", "init", "--quiet", "--bare", bare.path], check=True)
+    install(bare)
+    git.alongside("init", "--remove")
+    git("tag", "1.0.0")
+    said = git("push", str(bare.path), "1.0.0", ALONGSIDE_SOCKET=str(tmp_path / "nobody"))
+    assert "remote: alongside: The daemon does not answer" in said
+    assert "alongside build 1.0.0" in said
+    assert bare.tags == ["1.0.0"]
