@@ -48,6 +48,23 @@ def test_a_former_hooks_path_goes_on_and_comes_back(git: Git, log: Path, where: 
     assert git("config", "core.hooksPath").strip() == where
 
 
+def test_a_hooks_path_of_the_persons_own_goes_on(git: Git, log: Path, tmp_path: Path) -> None:
+    """core.hooksPath in ~/.gitconfig: git reads one of the two, so ours runs the other's."""
+    git.alongside("init", "--remove")
+    mine = tmp_path / "mine"
+    git.at(tmp_path).script("mine/pre-commit", f"echo ran >> {log}")
+    config = tmp_path / ".gitconfig"
+    config.write_text(f"[core]\n\thooksPath = {mine}\n")
+    globally = {"HOME": str(tmp_path), "GIT_CONFIG_GLOBAL": str(config)}
+    install(git, **globally)
+    git("commit", "--quiet", "--allow-empty", "--message", "x", **globally)
+    assert log.read_text() == "ran\n"
+    git("tag", "1.0.0", **globally)
+    assert git.built == ["1.0.0"]
+    git.alongside("init", "--remove")
+    assert git("config", "core.hooksPath", **globally).strip() == str(mine)
+
+
 def test_the_repositorys_own_scripts_run_with_the_right_action(git: Git, log: Path) -> None:
     for state in ("prepared", "committed"):
         for action in ("new", "moved", "del"):

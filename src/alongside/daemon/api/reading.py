@@ -17,6 +17,7 @@ from alongside.daemon.context import Context
 from alongside.daemon.operations import Operations
 from alongside.daemon.verbs.change import one_version
 from alongside.domain.errors import NotFound
+from alongside.engine.protocol import LABEL_VERSION
 
 
 def reading(context: Context, operations: Operations) -> APIRouter:
@@ -77,7 +78,9 @@ def reading(context: Context, operations: Operations) -> APIRouter:
         service, version = one_version(context, reference)
         instance = context.instances.get(service, version)
         name = instance.name if instance else f"{service}-{version}"
-        if await context.engine.container(name) is None:
+        container = await context.engine.container(name)
+        # The versions of a singleton have one container's name, in turns.
+        if container is None or container.labels.get(LABEL_VERSION) != str(version):
             raise NotFound(
                 f"{service}@{version} has no container, so there are no logs.",
                 hint=f"Start it: alongside up {service}@{version}",
