@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alongside.cli.changing import say_nft
+from alongside.cli.sending import check_name
 from alongside.client import Client
-from alongside.domain.errors import AlongsideError, InvalidInput, MissingRequirement, NotFound
+from alongside.domain.errors import (
+    AlongsideError,
+    Conflict,
+    InvalidInput,
+    MissingRequirement,
+    NotFound,
+)
 from alongside.git import Repository
 
 if TYPE_CHECKING:
@@ -140,9 +147,10 @@ def _meet_daemon(client: Client, repository: Repository, services: tuple[Service
     try:
         for problem in client.get("/v1/info")["problems"]:
             click.echo(f"The daemon says: {problem}")
+        check_name(client, repository)
         for name in linked:
             _send(client, repository, name)
-    except NotFound:
+    except (NotFound, Conflict):
         raise
     except AlongsideError as error:
         click.echo(f"{error.message} {error.hint}")
