@@ -85,6 +85,25 @@ def test_the_story(repository: Repository) -> None:
     assert (followed["from"], followed["to"], followed["actor"]) == ("1.1.0", "1.2.0", "alongside")
 
 
+def test_a_dry_run_of_a_build_says_where_ports_would_go(repository: Repository) -> None:
+    alongside = repository.alongside
+    alongside("activate", "web@2.0.0")
+    before = at(repository, 8007)
+    repository.git("-c", "core.hooksPath=/nonexistent", "tag", "1.8.0")
+    said = alongside("build", "1.8.0", "--dry-run", cwd=repository.path).stdout
+    plan, _, nft = said.partition("\n# nft -f -\n")
+    assert [line.split(". ")[1][:23] for line in plan.splitlines()][:3] == [
+        "build repo/web:1.8.0 an",
+        "give web-1.8.0 10.213.0",
+        "start web-1.8.0",
+    ]
+    assert "route 8007/tcp to web@1.8.0" in plan
+    assert 'comment "web@1.8.0 8007/tcp"' in nft
+    alongside.host.run(["nft", "--check", "--file", "-"], input=nft)
+    assert at(repository, 8007) == before
+    assert "1.8.0" not in alongside("releases", "web").stdout
+
+
 def test_one_that_does_not_become_ready_leaves_the_port_where_it_is(
     repository: Repository,
 ) -> None:

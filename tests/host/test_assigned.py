@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support import ask, responder
+from support import ask, faults, responder
 from support.host import Host
 from support.installation import Installation, load_images, web_files
 from support.load import Load
@@ -161,6 +161,25 @@ def test_one_public_address_and_one_target_elsewhere_on_the_host(alongside: Inst
         machine.close()
 
 
+def test_one_public_address_of_ipv6(alongside: Installation) -> None:
+    host = alongside.host
+    alongside(
+        "port", "assign", f"[{host.address6}]:8082:50080/tcp", f"[{host.address6}]:8082:50080/udp"
+    )
+    client = host.client.address6
+    assert ask.line(host.client, host.address6, 8082, "x") == f"blue {client} x"
+    assert ask.datagram(host.client, host.address6, 8082, "x") == f"blue {client} x"
+    assert version_at(host, host.address6, 8082) == "blue"
+    for source, address in ((host.client, host.address4), (host, "::1"), (host, "127.0.0.1")):
+        with pytest.raises(ConnectionRefusedError):
+            ask.line(source, address, 8082)
+    listed = alongside.json("port", "list")["assigned"]
+    assert {"port": f"[{host.address6}]:8082/tcp", "target": "50080"} in listed
+    alongside("port", "unassign", f"[{host.address6}]:8082/tcp")
+    with pytest.raises(ConnectionRefusedError):
+        ask.line(host.client, host.address6, 8082)
+
+
 def _attach(host: Host, machine: Namespace) -> None:
     import subprocess
 
@@ -223,6 +242,27 @@ def test_a_service_cannot_have_a_port_that_is_assigned(alongside: Installation) 
     verbs = [entry["verb"] for entry in alongside.json("history", "80/tcp")["history"]]
     assert verbs == ["unassign", "assign"]
     assert "while web is away" in alongside("history", "80/tcp").stdout
+
+
+@pytest.mark.parametrize("fault", faults.ASSIGN)
+def test_the_daemon_is_killed_on_the_way(alongside: Installation, fault: str) -> None:
+    host = alongside.host
+
+    def reached() -> set[str]:
+        return {
+            version_at(host.client, host.address4, 8080),
+            ask.datagram(host.client, host.address4, 8080, source_port=4000).split()[0],
+        }
+
+    alongside("port", "assign", "8080:50080/tcp", "8080:50080/udp")
+    assert reached() == {"blue"}
+    alongside.stop()
+    alongside.start(fault=fault)
+    alongside.refused("port", "assign", "8080:51080/tcp", "8080:51080/udp")
+    alongside.wait_ended()
+    alongside.start()
+    assert reached() == {"blue" if fault == "record-assignments:before" else "green"}
+    assert "pending" not in {one["outcome"] for one in alongside.json("history")["history"]}
 
 
 def test_it_is_there_again_after_a_restart_and_a_crash(alongside: Installation) -> None:

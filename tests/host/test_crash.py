@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from support import ask
+from support import ask, faults
 from support.host import Host
 from support.installation import Installation, Repository, load_images, web_files
 from support.load import Load
@@ -47,21 +47,25 @@ def answering(host: Host) -> set[str]:
 def settled(alongside: Installation) -> str:
     """The version that has the ports, when the daemon is up again: status, kernel and history
     say the same."""
-    (service,) = alongside.json("status")["services"]
+    (service,) = alongside.json("status", "web")["services"]
     assert answering(alongside.host) == {service["current"]}
     outcomes = [entry["outcome"] for entry in alongside.json("history")["history"]]
     assert "pending" not in outcomes
     return str(service["current"])
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("step", ["await-ready", "record-routes", "switch", "clean-udp"])
-def test_killed_while_it_switches(repository: Repository, step: str, moment: str) -> None:
+def recorded(fault: str) -> bool:
+    """Whether the daemon was killed after the intent was written."""
+    return fault not in ("await-ready:before", "await-ready:after", "record-routes:before")
+
+
+@pytest.mark.parametrize("fault", faults.SWITCH)
+def test_killed_while_it_switches(repository: Repository, fault: str) -> None:
     alongside, host = repository.alongside, repository.alongside.host
     alongside.start()
     alongside("activate", "web@1")
     alongside.stop()
-    alongside.start(fault=f"{step}:{moment}")
+    alongside.start(fault=fault)
     with Load(host.client, "tcp", host.address4, 80, dialect="http") as load:
         load.wait_for(20)
         assert "ended before it was done" in alongside.refused("activate", "web@2")
@@ -71,25 +75,13 @@ def test_killed_while_it_switches(repository: Repository, step: str, moment: str
         load.wait_for(20)
         report = load.stop()
     assert not report.failures, "traffic flows while the daemon is down, and comes up again"
-    recorded = (step, moment) not in {
-        ("await-ready", "before"),
-        ("await-ready", "after"),
-        ("record-routes", "before"),
-    }
-    assert settled(alongside) == ("2" if recorded else "1")
+    assert settled(alongside) == ("2" if recorded(fault) else "1")
     alongside("activate", "web@2")
     assert settled(alongside) == "2"
     alongside.stop()
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        f"{step}:{moment}"
-        for step in ("allocate", "start", "await-ready")
-        for moment in ("before", "after")
-    ],
-)
+@pytest.mark.parametrize("fault", faults.UP)
 def test_killed_while_a_version_comes_up(repository: Repository, fault: str) -> None:
     alongside = repository.alongside
     alongside.start()
@@ -109,14 +101,119 @@ def test_killed_while_a_version_comes_up(repository: Repository, fault: str) -> 
     alongside.stop()
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        f"{step}:{moment}"
-        for step in ("unpack", "build-image", "record-release")
-        for moment in ("before", "after")
-    ],
-)
+@pytest.mark.parametrize("fault", faults.DEACTIVATE)
+def test_killed_while_it_takes_the_ports(repository: Repository, fault: str) -> None:
+    alongside, host = repository.alongside, repository.alongside.host
+    alongside.start()
+    alongside("activate", "web@1")
+    alongside.stop()
+    alongside.start(fault=fault)
+    assert "ended before it was done" in alongside.refused("deactivate", "web")
+    assert alongside.wait_ended() == KILLED
+    alongside.start()
+    if recorded(fault):
+        assert alongside.json("status", "web")["services"][0]["current"] is None
+        for source, address in ((host.client, host.address4), (host, "127.0.0.1")):
+            with pytest.raises(ConnectionRefusedError):
+                ask.http_get(source, address)
+        alongside("rollback", "web")
+    assert settled(alongside) == "1"
+    alongside.stop()
+
+
+@pytest.fixture(scope="module")
+def job(repository: Repository) -> str:
+    """A service beside web: no ports, and a helper that all of its versions share."""
+    alongside = repository.alongside
+    alongside.start()
+    other = alongside.repository("jobs", JOB)
+    other.tag("1")
+    alongside.stop()
+    return "job@1"
+
+
+JOB = {
+    "compose.yaml": """\
+services:
+  job:
+    build: .
+    depends_on: [helper]
+    x-alongside: {ready: running}
+  helper:
+    image: alongside-test/responder:latest
+    x-alongside: {shared: true}
+""",
+    "Dockerfile": "FROM alongside-test/responder:latest\n",
+}
+
+
+def state(alongside: Installation) -> str:
+    """Of job-1, or `none` where it has no instance."""
+    found = alongside.json("ps", "job")["instances"]
+    assert len(found) <= 1
+    return str(found[0]["state"]) if found else "none"
+
+
+def helpers(host: Host) -> list[str]:
+    names = host.docker(["ps", "--format", "{{.Names}}"]).stdout.split()
+    return [name for name in names if "helper" in name]
+
+
+@pytest.mark.parametrize("fault", faults.UP_SHARED)
+def test_killed_while_what_is_shared_starts(repository: Repository, job: str, fault: str) -> None:
+    alongside, host = repository.alongside, repository.alongside.host
+    alongside.start()
+    alongside("rm", job)
+    for name in helpers(host):
+        host.docker(["rm", "--force", name])
+    alongside.stop()
+    alongside.start(fault=fault)
+    alongside.refused("up", job)
+    assert alongside.wait_ended() == KILLED
+    alongside.start()
+    assert state(alongside) == "none", "it has its addresses, and no container"
+    alongside("up", job)
+    assert (state(alongside), len(helpers(host))) == ("running", 1)
+    alongside.stop()
+
+
+@pytest.mark.parametrize("fault", faults.STOP)
+def test_killed_while_it_stops_one(repository: Repository, job: str, fault: str) -> None:
+    alongside = repository.alongside
+    alongside.start()
+    alongside("up", job)
+    alongside.stop()
+    alongside.start(fault=fault)
+    alongside.refused("stop", job)
+    assert alongside.wait_ended() == KILLED
+    alongside.start()
+    _await(lambda: not alongside.json("status")["problems"])
+    assert state(alongside) == ("running" if fault == "stop:before" else "exited")
+    alongside("stop", job)
+    assert state(alongside) == "exited"
+    assert settled(alongside) == "1"
+    alongside.stop()
+
+
+@pytest.mark.parametrize("fault", faults.REMOVE)
+def test_killed_while_it_removes_one(repository: Repository, job: str, fault: str) -> None:
+    alongside, host = repository.alongside, repository.alongside.host
+    alongside.start()
+    alongside("up", job)
+    alongside.stop()
+    alongside.start(fault=fault)
+    alongside.refused("rm", job)
+    assert alongside.wait_ended() == KILLED
+    alongside.start()
+    assert state(alongside) == ("running" if fault == "remove:before" else "none")
+    alongside("rm", job)
+    assert alongside.json("ps", "job")["instances"] == []
+    assert host.docker(["ps", "--all", "--quiet", "--filter", "name=^job-1$"]).stdout == ""
+    assert settled(alongside) == "1"
+    alongside.stop()
+
+
+@pytest.mark.parametrize("fault", faults.BUILD)
 def test_killed_while_it_builds(repository: Repository, fault: str) -> None:
     alongside, host = repository.alongside, repository.alongside.host
     version = f"3-{fault.replace(':', '-')}"

@@ -44,7 +44,24 @@ def test_a_full_disk_is_said_and_changes_nothing(make_host: Callable[..., Host])
     assert alongside.api("/v1/status") == before
     assert ask.http_get(host.client, host.address4).body.startswith("1 ")
 
+    # Not even a page of the database can be written: nothing is begun that could not be ended.
+    fill = f"dd if=/dev/zero of={alongside.state}/fill bs=4096; dd if=/dev/zero bs=1 count=4096 "
+    in_its_place(alongside, f"({fill} of={alongside.state}/rest) 2>/dev/null; true")
+    for words in (["deactivate", "web"], ["up", "web@1"], ["port", "assign", "8080:50080/tcp"]):
+        said = alongside.refused(*words)
+        assert "The state could not be written" in said
+        assert "free space" in said
+    assert alongside.api("/v1/status") == before
+    assert ask.http_get(host.client, host.address4).body.startswith("1 ")
+    in_its_place(alongside, f"rm {alongside.state}/fill {alongside.state}/rest")
+
     repository.git("rm", "-q", "large")
     repository.release("3", {})
     alongside("activate", "web@3")
     assert ask.http_get(host.client, host.address4).body.startswith("3 ")
+
+
+def in_its_place(alongside: Installation, command: str) -> None:
+    """In the daemon's own mount namespace."""
+    pid = alongside.api("/v1/info")["pid"]
+    alongside.host.run(["nsenter", "--mount", "--target", str(pid), "sh", "-c", command])

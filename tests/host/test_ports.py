@@ -203,6 +203,22 @@ def test_a_version_just_started_answers_over_ipv6_from_the_first_moment(
     assert set(report.versions) == {"1", "2"}
 
 
+def test_a_rollback_to_one_that_does_not_run_starts_it_first(one: Installation) -> None:
+    host = one.host
+    one("activate", "web@2")
+    one("stop", "web@1")
+    with Load(host.client, "tcp", host.address4, 7, workers=2) as load:
+        load.wait_for(20)
+        assert "now reach web@1 (before: 2)" in one("rollback", "web").stdout
+        load.wait_for(40)
+        report = load.stop()
+    assert not report.failures
+    assert set(report.versions) == {"1", "2"}
+    started = instance(one, "web-2")["started"]
+    one("activate", "web@2")
+    assert instance(one, "web-2")["started"] == started, "one that runs is not started again"
+
+
 def test_deactivate_gives_the_ports_back_to_the_host(one: Installation) -> None:
     host = one.host
     said = one("deactivate", "web@2").stdout

@@ -226,17 +226,58 @@ def test_unix_things(alongside: Installation, repository: Repository) -> None:
     assert "There is no tag" in alongside.refused("build", "nope", cwd=repository.path)
 
 
-def test_a_dry_run_prints_the_plan_and_the_very_text_and_changes_nothing(
-    alongside: Installation, repository: Repository
+NO_NFT = "# nft: the table stays as it is"
+
+
+@pytest.mark.parametrize(
+    ("words", "plan", "nft"),
+    [
+        ("up web@1", "1. wait until web-1 is ready (tcp)", NO_NFT),
+        ("up web@0-none", "2. start web-0-none", "goto guard-"),
+        ("activate web@1", "web@1 has 80/tcp and 7/udp and 7/tcp already.", NO_NFT),
+        (
+            "activate web@0-none",
+            "4. route 80/tcp to web@0-none",
+            "flush chain inet alongside port-",
+        ),
+        ("deactivate web", "1. take its ports from web", "delete element inet alongside ports"),
+        ("stop web@0-none", "web@0-none does not run.", NO_NFT),
+        ("rm web@0-none", "web@0-none has no instance.", NO_NFT),
+        ("port assign 81:50080", "1. assign 81/tcp to 50080", "redirect to :50080"),
+        ("port unassign 81/tcp", "81/tcp is not assigned", NO_NFT),
+        ("build 0-unbuilt", "1. build repo/web:0-unbuilt and release web@0-unbuilt", NO_NFT),
+        ("init", "1. bring the hooks in", NO_NFT),
+        ("init --remove", "1. unset core.hooksPath", NO_NFT),
+    ],
+)
+def test_a_dry_run_prints_plan_and_text_and_changes_nothing(
+    dry: Repository, alongside: Installation, words: str, plan: str, nft: str
 ) -> None:
-    for verb, argument in (
-        ("up", "web@1"),
-        ("activate", "web@1"),
-        ("deactivate", "web"),
-        ("stop", "web@1"),
-    ):
-        done = alongside(verb, argument, "--dry-run", check=False)
-        assert done.returncode in (0, 1)
-    text = alongside("deactivate", "web", "--dry-run").stdout
-    assert "take its ports from web" in text
-    assert "delete element inet alongside ports" in text
+    done = alongside(*words.split(), "--dry-run", cwd=dry.path)
+    assert any(line.startswith(plan) for line in done.stdout.splitlines()), done.stdout
+    assert nft in done.stdout
+    assert done.stderr.endswith("Nothing was changed; this is what would be done.\n")
+    if nft != NO_NFT:
+        text = done.stdout.partition("# nft -f -\n")[2]
+        alongside.host.run(["nft", "--check", "--file", "-"], input=text)
+    assert "alongside/hooks" in dry.git("config", "core.hooksPath").stdout
+
+
+@pytest.fixture(scope="module")
+def dry(repository: Repository) -> Repository:
+    """web@0-none is released and has no instance, and the tag 0-unbuilt is not built."""
+    repository.tag("0-none", "1")
+    repository.git("-c", "core.hooksPath=/nonexistent", "tag", "0-unbuilt", "1")
+    return repository
+
+
+def test_a_dry_run_of_a_rollback(repository: Repository, dry: Repository) -> None:
+    alongside = repository.alongside
+    alongside("activate", "web@0-none")
+    before = picture(alongside)
+    said = alongside("rollback", "web", "--dry-run").stdout
+    assert "route 80/tcp to web@1" in said
+    assert 'comment "web@1 80/tcp"' in said
+    assert picture(alongside) == before
+    alongside("rollback", "web")
+    alongside("rm", "web@0-none")

@@ -238,23 +238,28 @@ def test_names_that_contain_each_other_and_ports_that_begin_alike(
 
 
 def test_one_address_of_several(alongside: Installation) -> None:
-    """`198.51.100.1:82:80` is public there and nowhere else."""
+    """`198.51.100.1:82:80` is public there and nowhere else, `[2001:db8:51:100::1]:83:80` too."""
     host = alongside.host
-    compose = f"services: {{bound: {{build: ., ports: ['{host.address4}:82:80']}}}}\n"
+    ports = f"'{host.address4}:82:80', '[{host.address6}]:83:80'"
     repository = alongside.repository(
         "bound",
         {
-            "compose.yaml": compose,
+            "compose.yaml": f"services: {{bound: {{build: ., ports: [{ports}]}}}}\n",
             "Dockerfile": "FROM alongside-test/responder:latest\nENV PORTS=80 VERSION=bound\n",
         },
     )
     repository.tag("1")
     alongside("activate", "bound@1")
-    assert ask.http_get(host.client, host.address4, 82).body.startswith("bound ")
-    assert ask.http_get(host, host.address4, 82).body.startswith("bound ")
-    for source, address in ((host.client, host.address6), (host, "127.0.0.1")):
-        with pytest.raises(ConnectionRefusedError):
-            ask.http_get(source, address, 82)
+    for port, there, other in (
+        (82, host.address4, host.address6),
+        (83, host.address6, host.address4),
+    ):
+        client = host.client.address4 if port == 82 else host.client.address6
+        assert ask.http_get(host.client, there, port).body == f"bound {client} /\n"
+        assert ask.http_get(host, there, port).body.startswith("bound ")
+        for source, address in ((host.client, other), (host, "127.0.0.1"), (host, "::1")):
+            with pytest.raises(ConnectionRefusedError):
+                ask.http_get(source, address, port)
 
 
 def test_logs_are_the_containers_own(alongside: Installation) -> None:

@@ -96,12 +96,15 @@ def _environment(socket: Path) -> dict[str, str]:
     }
 
 
-def install(git: Git) -> None:
+def install(git: Git, **env: str) -> None:
     """What `alongside init` does to a repository, without a compose file to check."""
     program = (
         "import os; from alongside.git import Repository; from alongside import githooks; "
         "print(*githooks.install(Repository.discover(), os.environ['ALONGSIDE_SOCKET']))"
     )
     subprocess.run(
-        [sys.executable, "-c", program], cwd=git.path, env=_environment(git.socket), check=True
+        [sys.executable, "-c", program],
+        cwd=git.path,
+        env=_environment(git.socket) | env,
+        check=True,
     )

@@ -31,6 +31,7 @@ from alongside.daemon.context import Context
 from alongside.daemon.parts import attach
 from alongside.daemon.paths import StatePaths
 from alongside.daemon.peers import PeerProtocol, bind
+from alongside.daemon.verbs import assign as assign_module
 from alongside.engine.fake import FakeCompose, FakeEngine
 from alongside.plan.observed import Pool
 from alongside.router.fake import FakeRouter
@@ -121,6 +122,7 @@ class Served:
         with (
             patch.object(context_module, "listeners", none),
             patch.object(context_module, "local_addresses", none),
+            patch.object(assign_module, "local_addresses", none),
         ):
             await self._server.serve(sockets=[listener])
             await operations.cancel()

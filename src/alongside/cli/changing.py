@@ -12,6 +12,7 @@ import click
 from alongside.client import Client
 
 Json = dict[str, Any]
+NO_NFT = "# nft: the table stays as it is"
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -54,11 +55,14 @@ def _result(result: Json) -> None:
     if result["dry_run"]:
         for line in result["plan"] or ["There is nothing to do."]:
             click.echo(line)
-        if result.get("nft"):
-            click.echo("\n# nft -f -")
-            click.echo(result["nft"], nl=False)
+        say_nft(result.get("nft", ""))
     for sentence in result["summary"]:
         click.echo(sentence, err=result["dry_run"])
+
+
+def say_nft(text: str) -> None:
+    """The text that would run; that there is none is said as well."""
+    click.echo(f"\n# nft -f -\n{text}" if text else f"\n{NO_NFT}\n", nl=False)
 
 
 def _tty() -> bool:

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from alongside.cli.changing import say_nft
+from alongside.cli.sending import check_name
 from alongside.client import Client
-from alongside.domain.errors import AlongsideError, InvalidInput, MissingRequirement, NotFound
+from alongside.domain.errors import (
+    AlongsideError,
+    Conflict,
+    InvalidInput,
+    MissingRequirement,
+    NotFound,
+)
 from alongside.git import Repository
 
 if TYPE_CHECKING:
@@ -35,7 +43,7 @@ def command(ctx: click.Context, remove: bool, file: str, dry_run: bool) -> None:
     repository = Repository.discover()
     if remove:
         if dry_run:
-            click.echo("Would take the hooks out and put the former core.hooksPath back.")
+            _say_plan(githooks.planned_removal(repository))
             return
         for sentence in githooks.remove(repository):
             click.echo(sentence)
@@ -47,7 +55,14 @@ def command(ctx: click.Context, remove: bool, file: str, dry_run: bool) -> None:
     else:
         click.echo(f"{repository.name} is a bare repository: pushed tags are built.")
     if dry_run:
-        click.echo("Would install the hooks: git tag would build releases from then on.")
+        linked = dict.fromkeys(name for service in services for name in service.linked)
+        _say_plan(
+            [
+                *githooks.planned(repository),
+                *([f"keep --file {file} as alongside.file"] if file else []),
+                *(f"send {name} to the daemon" for name in linked),
+            ]
+        )
         return
     for sentence in githooks.install(repository, client.path):
         click.echo(sentence)
@@ -55,6 +70,14 @@ def command(ctx: click.Context, remove: bool, file: str, dry_run: bool) -> None:
         repository.run("config", "--local", "alongside.file", file)
     _meet_daemon(client, repository, services)
     click.echo("Next: git tag 1.0.0")
+
+
+def _say_plan(steps: list[str]) -> None:
+    lines = [f"{number}. {step}" for number, step in enumerate(steps, 1)]
+    for line in lines or ["There is nothing to do."]:
+        click.echo(line)
+    say_nft("")
+    click.echo("Nothing was changed; this is what would be done.", err=True)
 
 
 def _check(top: Path, file: str) -> tuple[Service, ...]:
@@ -124,9 +147,10 @@ def _meet_daemon(client: Client, repository: Repository, services: tuple[Service
     try:
         for problem in client.get("/v1/info")["problems"]:
             click.echo(f"The daemon says: {problem}")
+        check_name(client, repository)
         for name in linked:
             _send(client, repository, name)
-    except NotFound:
+    except (NotFound, Conflict):
         raise
     except AlongsideError as error:
         click.echo(f"{error.message} {error.hint}")

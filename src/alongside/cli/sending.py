@@ -8,6 +8,7 @@ from typing import Any
 
 from alongside.cli.changing import follow
 from alongside.client import Client
+from alongside.domain.errors import Conflict
 from alongside.git import Repository, TagSource
 
 CHUNK = 1 << 20  # bytes
@@ -18,7 +19,8 @@ Json = dict[str, Any]
 def send(
     client: Client, repository: Repository, source: TagSource, **more: object
 ) -> Iterator[Json]:
-    """The events of the build of one tag."""
+    """The events of the build of one tag. Raises Conflict as `check_name` does."""
+    check_name(client, repository)
     with repository.tree_archive(source) as file:
         yield from client.build(
             iter(lambda: file.read(CHUNK), b""),
@@ -29,6 +31,21 @@ def send(
             source=source.source,
             **more,
         )
+
+
+def check_name(client: Client, repository: Repository) -> None:
+    """Raises Conflict where another repository of this name has releases on the host: volumes,
+    linked files and services would be taken for its own. A clone elsewhere is not another."""
+    name, source = repository.name, repository.source
+    found = client.get("/v1/releases").get("releases", ())
+    of_name = {one["source"]: one["commit"] for one in found if one["repository"] == name}
+    if not of_name or source in of_name or any(map(repository.has, of_name.values())):
+        return
+    raise Conflict(
+        f"The name {name} belongs to another repository on this host, {', '.join(of_name)}; this "
+        f"one, {source}, shares no released commit with it.",
+        hint="Give this one a name of its own: git config alongside.name NAME",
+    )
 
 
 class DaemonBuilds:

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 from alongside.domain.errors import InvalidInput
-from alongside.domain.port import Port, Protocol, Publish
+from alongside.domain.port import Port, Protocol, Publish, can_be_public
 
 # [ADDRESS:][PUBLISHED:]TARGET[/PROTOCOL], numbers or ranges; an IPv6 address in brackets or not.
 _SHORT = re.compile(
@@ -92,6 +92,11 @@ def _address(place: str, text: str) -> IPv4Address | IPv6Address | None:
             f"{place} has a port on {text!r}, which is not an address of a host.",
             hint="Write an IPv4 or IPv6 address of the host, or none for all of them.",
         ) from None
+    if not can_be_public(address):
+        raise InvalidInput(
+            f"{place} has a port on {address}, and of loopback only 127.0.0.1 and ::1 are routed.",
+            hint="Name 127.0.0.1 or ::1, another address of the host, or none for all of them.",
+        )
     return None if address.is_unspecified else address
 
 

@@ -34,6 +34,7 @@ def dependencies(name: str, model: Model) -> tuple[Dependency, ...]:
         shared = is_shared(dependency, raw)
         if raw.get("build"):
             _check_built(name, dependency, shared)
+            _check_singleton(name, dependency, raw)
         elif shared is None:
             raise InvalidInput(
                 f"{name} depends on {dependency}, and nothing says whether its versions share it.",
@@ -74,6 +75,17 @@ def _check_built(name: str, dependency: str, shared: bool | None) -> None:
         f"version of {name}, built from the same tag; or take it out of depends_on and reach the "
         f"version that has its ports by a public port (extra_hosts: host.docker.internal:"
         "host-gateway).",
+    )
+
+
+def _check_singleton(name: str, dependency: str, raw: Model) -> None:
+    if read(ServiceSettings, f"service {dependency}", raw.get(KEY)).workload != "singleton":
+        return
+    raise InvalidInput(
+        f"{name} depends on {dependency}, which is a singleton: a copy beside each version of "
+        f"{name} would be a second one.",
+        hint=f"Take {dependency} out of depends_on, and reach it by a public port "
+        "(extra_hosts: host.docker.internal:host-gateway).",
     )
 
 

@@ -71,6 +71,10 @@ class Executor:
         self.operation = 0  # its number in the history
         self.verdict: asyncio.Future[Verdict] | None = None  # where a version is on trial now
         self.gap: float | None = None
+        self._former: list[Former] = []  # of the service, before its routes were changed
+        self._undo: Callable[[], None] | None = None  # takes the intent back, once it is written
+        self._may_put_back = False  # a singleton's old instance
+        self._settled = False  # from here on a failure takes nothing back
         self._actions: dict[type, Callable[[Any], Awaitable[None]]] = {
             Allocate: self._allocate,
             StartShared: self._start_shared,
@@ -110,27 +114,24 @@ class Executor:
                 "service": plan.service,
             }
         )
-        undo: Callable[[], None] | None = None
-        put_back = self._put_back if plan.singleton else None
+        self._undo = None
+        self._may_put_back, self._settled = plan.singleton, False
         try:
-            for position, step in enumerate(plan.steps, start=1):
-                former = self._context.former.all(plan.service)
-                await self._step(operation, position, step, emit)
-                if isinstance(step, RecordSingleton):
-                    undo = partial(record_singleton, self._context, step, back=True)
-                elif isinstance(step, RecordRoutes):
-                    undo = partial(self._take_back, step, former)
-                elif isinstance(step, RecordAssignments):
-                    undo = partial(self._context.assignments.replace, step.ports, step.seen)
-                if position == plan.settled_at:
-                    undo = put_back = None
+            for position in range(1, len(plan.steps) + 1):
+                await self._step(operation, plan, position, emit)
         except BaseException as error:
-            if undo is not None:
-                with self._context.database.transaction():
-                    undo()
-                    journal.mark_routed(operation, False)
-            if put_back is not None:
-                await put_back(plan, error)
+            try:
+                if self._undo is not None:
+                    with self._context.database.transaction():
+                        self._undo()
+                        journal.mark_routed(operation, False)
+            except AlongsideError as second:
+                raise await self._go_forward(plan, second) from error
+            if self._may_put_back:
+                await self._put_back(plan, error)
+            if self._settled and isinstance(error, AlongsideError):
+                rest = error.hint.removeprefix("Nothing has changed. ")
+                error.hint = f"What was asked for had been done by then. {rest}".strip()
             journal.end(operation, Outcome.FAILED, said_of(error))
             if isinstance(error, AlongsideError) and error.log and not journal.output(operation):
                 journal.write(operation, error.log)
@@ -142,7 +143,8 @@ class Executor:
             detail = f"none ran for {self.gap:.2f} s"
         journal.end(operation, Outcome.DONE if plan.steps else Outcome.UNCHANGED, detail)
 
-    async def _step(self, operation: int, position: int, step: Step, emit: Emit) -> None:
+    async def _step(self, operation: int, plan: Plan, position: int, emit: Emit) -> None:
+        step = plan.steps[position - 1]
         event = {
             "event": "step",
             "position": position,
@@ -163,9 +165,22 @@ class Executor:
                 self._context.journal.mark_routed(operation, True)
         else:
             await self._actions[type(step)](step)
+        self._remember_undo(plan, position, step)
         faults.point(step.name, "after")
         self._context.journal.step(operation, position, step.name, "done")
         emit({**event, "state": "done", "seconds": round(time.monotonic() - started, 4)})
+
+    def _remember_undo(self, plan: Plan, position: int, step: Step) -> None:
+        """At once, before the journal has the step as done: that may fail, too."""
+        context = self._context
+        if isinstance(step, RecordSingleton):
+            self._undo = partial(record_singleton, context, step, back=True)
+        elif isinstance(step, RecordRoutes):
+            self._undo = partial(self._take_back, step, self._former)
+        elif isinstance(step, RecordAssignments):
+            self._undo = partial(context.assignments.replace, step.ports, step.seen)
+        if position == plan.settled_at:
+            self._undo, self._may_put_back, self._settled = None, False, True
 
     def _record_routes(self, operation: int, step: RecordRoutes) -> None:
         context = self._context
@@ -181,6 +196,7 @@ class Executor:
         ports = [route.port for route in step.routes]
         check_free(step.service, ports, routes, context.assignments.all())
         with context.database.transaction():
+            self._former = context.former.all(step.service)
             context.routes.replace(step.service, step.routes)
             record_former(context, step)
             context.journal.mark_routed(operation, True)
@@ -306,6 +322,18 @@ class Executor:
 
     async def _tidy_singleton(self, step: TidySingleton) -> None:
         await tidy(self._context, step.service)
+
+    async def _go_forward(self, plan: Plan, error: AlongsideError) -> AlongsideError:
+        """The intent is written and cannot be taken back. So the kernel follows it: the old state
+        in one and the new one in the other is neither. A singleton's container follows when the
+        daemon meets the engine the next time. Returns the error that says so."""
+        await self._context.commit()
+        return StepFailed(
+            error.message,
+            hint=f"What was asked for {plan.service} had been written before that, and the ports "
+            "are as it says: look at `alongside status`, and at the free space of the state "
+            "folder.",
+        )
 
     async def _put_back(self, plan: Plan, error: BaseException) -> None:
         """The one that ran before runs again, and `error` says whether it does."""

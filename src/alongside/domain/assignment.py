@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from alongside.domain.errors import InvalidInput
-from alongside.domain.port import Port, Protocol, check_number
+from alongside.domain.port import Port, Protocol, can_be_public, check_number
 
 Address = IPv4Address | IPv6Address
 
@@ -104,6 +104,11 @@ def _address(text: str, said: str | None) -> Address | None:
 def _check(
     text: str, where: Address | None, to: Address | None, public: range, listens: range
 ) -> None:
+    if where is not None and not can_be_public(where):
+        raise InvalidInput(
+            f"{text!r}: of loopback only 127.0.0.1 and ::1 are routed.",
+            hint="Name one of these, another address of the host, or none for all of them.",
+        )
     if to is None:
         if public == listens:
             raise InvalidInput(

@@ -65,6 +65,11 @@ def check_number(number: int) -> None:
         )
 
 
+def can_be_public(address: IPv4Address | IPv6Address) -> bool:
+    """Of loopback only 127.0.0.1 and ::1 are routed: a resolver on 127.0.0.53 keeps its port."""
+    return not address.is_loopback or str(address) in ("127.0.0.1", "::1")
+
+
 def parse_port(text: str) -> Port:
     """`53/udp`, `80` (TCP), `192.0.2.7:80/tcp`, `[2001:db8::1]:80`.
 

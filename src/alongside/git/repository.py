@@ -98,14 +98,23 @@ class Repository:
 
     @property
     def name(self) -> str:
-        """Its name for people and for shared files: the last part of where it comes from."""
-        where = self.origin or str(self.common_dir if self.top is None else self._main_top())
+        """Its name for people and for shared files: `git config alongside.name`, else the last
+        part of where it comes from."""
+        said = self.run("config", "--local", "--get", "alongside.name", check=False).strip()
+        where = (
+            said or self.origin or str(self.common_dir if self.top is None else self._main_top())
+        )
         last = re.split(r"[/:]", where.rstrip("/"))[-1].removesuffix(".git")
         return re.sub(r"[^A-Za-z0-9._-]+", "-", last).strip(".-") or "repository"
 
     def _main_top(self) -> Path:
         """The main work tree's top, also in a linked one: all of them are one repository."""
         return self.common_dir.parent if self.common_dir.name == ".git" else self.common_dir
+
+    def has(self, commit: str) -> bool:
+        """Whether the commit is one of this repository's."""
+        peeled = f"{commit}^{{commit}}"
+        return bool(self.run("rev-parse", "--verify", "--quiet", peeled, check=False))
 
     def resolve_tag(self, tag: str) -> TagSource:
         """Raises NotFound with the nearest tags, InvalidInput for a tag of something else than

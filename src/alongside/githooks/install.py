@@ -71,6 +71,35 @@ def install(repository: Repository, socket: str = DEFAULT_SOCKET) -> list[str]:
     return done
 
 
+def planned(repository: Repository) -> list[str]:
+    """What `install` would do, a line each."""
+    folder = _folder(repository)
+    if installed(repository):
+        return [f"bring the hooks in {folder} up to date"]
+    former = _local(repository, _KEY)
+    return [
+        *(
+            [f"keep core.hooksPath {former} as {_FORMER}: its hooks go on running"]
+            if former
+            else []
+        ),
+        f"write the hooks to {folder}",
+        f"set core.hooksPath to {folder}",
+    ]
+
+
+def planned_removal(repository: Repository) -> list[str]:
+    """What `remove` would do, a line each; nothing where there is nothing."""
+    if not installed(repository):
+        return []
+    former = _local(repository, _FORMER)
+    return [
+        f"set core.hooksPath back to {former}" if former else "unset core.hooksPath",
+        "take alongside's settings out of the repository's configuration",
+        f"delete {_folder(repository).parent}",
+    ]
+
+
 def remove(repository: Repository) -> list[str]:
     """Take everything out, and put the former core.hooksPath back."""
     if not installed(repository):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import socket
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
@@ -38,7 +39,7 @@ async def check(compose: Compose) -> list[Missing]:
     daemon starts without it, keeps the routes, and waits for it."""
     rights = _rights()
     found = await asyncio.gather(_nft(privileged=not rights), _compose(compose))
-    return [*rights, *found[0], *([] if rights else _conntrack()), *found[1]]
+    return [*rights, *found[0], *_iproute(), *([] if rights else _conntrack()), *found[1]]
 
 
 def _rights() -> list[Missing]:
@@ -74,6 +75,12 @@ async def _nft(*, privileged: bool) -> list[Missing]:
             "Use the distribution's own kernel, and no container that hides it.",
         )
     ]
+
+
+def _iproute() -> list[Missing]:
+    if shutil.which("ip"):
+        return []
+    return [Missing("the command ip", "Install the package iproute2.")]
 
 
 def sample() -> str:
@@ -132,7 +139,8 @@ async def _compose(compose: Compose) -> list[Missing]:
     try:
         text = await compose.version()
     except AlongsideError as error:
-        return [Missing(error.message.rstrip("."), error.hint)]
+        said = error.message.rstrip(".")
+        return [Missing(said[:1].lower() + said[1:], error.hint)]
     if _numbers(text) < COMPOSE:
         wanted = ".".join(map(str, COMPOSE))
         return [

@@ -8,6 +8,7 @@ from alongside.domain.range import select
 from alongside.domain.release import Release
 from alongside.domain.route import Follows, Route, Split
 from alongside.domain.version import Dated
+from alongside.plan.beside import is_singleton
 from alongside.plan.observed import Observed
 from alongside.plan.steps import Plan, Step
 from alongside.plan.switch import switch_to
@@ -60,6 +61,7 @@ def _leading(route: Route, observed: Observed) -> Route:
         for release in observed.releases
         if release.service == route.service
         and release.version not in observed.bad
+        and not is_singleton(release)  # from when it was one: it would run beside others
         and any((one.target, one.port.protocol) == (target, protocol) for one in release.spec.ports)
     ]
     version = select(route.follows.range, candidates)

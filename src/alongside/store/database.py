@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from alongside.domain.errors import StepFailed, Unavailable
 
+MARGIN = 1 << 20  # bytes that must be free before anything is begun
+
 
 class Database:
     """One connection, used by the daemon's event loop alone."""
@@ -17,6 +20,7 @@ class Database:
     def __init__(self, path: Path | str) -> None:
         """Open or create; run the migrations that are missing. Raises Unavailable."""
         self.rollbacks = 0  # how many transactions were taken back
+        self._folder = Path(path).parent
         try:
             self.connection = sqlite3.connect(path, isolation_level=None)
             self.connection.row_factory = sqlite3.Row
@@ -71,6 +75,17 @@ class Database:
                     hint="Nothing has changed. Look at the free space of the state folder.",
                 ) from error
             raise
+
+    def check_space(self) -> None:
+        """Raises StepFailed where the disk is full, or as good as that: what is begun should be
+        written to its end, and SQLite finds room for some transactions long after files do not."""
+        found = os.statvfs(self._folder)
+        if found.f_bfree * found.f_frsize < MARGIN:
+            raise StepFailed(
+                f"The state could not be written: less than {MARGIN >> 10} KiB are free in "
+                f"{self._folder.resolve()}.",
+                hint="Nothing has changed. Look at the free space of the state folder.",
+            )
 
     def setting(self, key: str, default: str) -> str:
         """The value kept under `key`; `default` is kept if there is none yet."""

@@ -19,7 +19,9 @@ class Journal:
     def begin(
         self, verb: str, service: str, actor: Actor, *, before: str, after: str, message: str
     ) -> int:
-        """Write an operation down before its first step; returns its number."""
+        """Write an operation down before its first step; returns its number. Raises StepFailed
+        where there is no room to write it to its end."""
+        self._database.check_space()
         with self._database.transaction() as connection:
             cursor = connection.execute(
                 "INSERT INTO operations "

@@ -11,8 +11,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from alongside.cli.entry import VERBS, load
 from support.stub import StubDaemon
 
 STATUS = {
@@ -151,6 +153,32 @@ def test_a_dry_run_prints_the_plan_and_the_very_text(daemon: StubDaemon) -> None
     daemon.events = [{"event": "result", "result": result}]
     done = run(daemon, "activate", "dns@1", "--dry-run")
     assert done.stdout == "1. x\n\n# nft -f -\nadd\n"
+
+
+READING = {"releases", "logs", "ps", "ports", "port list", "status", "history"}
+NEITHER = {"shell-init", "daemon", "hook"}
+
+
+def test_what_changes_something_has_a_dry_run_and_what_reads_has_json() -> None:
+    found = {}
+    for verb in VERBS:
+        command = load(verb)
+        subs = command.commands.items() if isinstance(command, click.Group) else [("", command)]
+        for name, one in subs:
+            options = {option for parameter in one.params for option in parameter.opts}
+            found[f"{verb} {name}".strip()] = options
+    assert {verb for verb, options in found.items() if "--dry-run" not in options} == (
+        READING | NEITHER
+    )
+    assert all("--json" in found[verb] for verb in READING)
+
+
+def test_a_dry_run_without_a_change_of_the_table_says_that(daemon: StubDaemon) -> None:
+    result = {"summary": [], "plan": ["1. x"], "dry_run": True, "nft": ""}
+    daemon.events = [{"event": "result", "result": result}]
+    assert run(daemon, "stop", "dns@1", "--dry-run").stdout == (
+        "1. x\n\n# nft: the table stays as it is\n"
+    )
 
 
 def test_a_refusal_is_a_sentence_a_remedy_and_the_last_lines(daemon: StubDaemon) -> None:

@@ -180,6 +180,12 @@ REFUSED = {
         "cannot be shared",
         "{shared: false}",
     ),
+    "a copy of a singleton": (
+        """services: {web: {build: ., depends_on: [cron]},
+          cron: {build: ., x-alongside: {workload: singleton, shared: false}}}""",
+        "cron, which is a singleton: a copy beside each version of web would be a second one",
+        "host-gateway",
+    ),
     "a shared one that needs one with versions": (
         f"""services: {{web: {{build: ., depends_on: [db]}}, api: {{build: .}},
           db: {{image: pg, depends_on: [api], {SHARED}}}}}""",

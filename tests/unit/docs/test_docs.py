@@ -7,7 +7,6 @@ import runpy
 from pathlib import Path
 
 import pytest
-from fastapi.routing import APIRoute
 
 from alongside.cli.entry import VERBS, load
 from alongside.daemon.api import create
@@ -19,6 +18,11 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("
 def test_the_command_line_is_documented_as_it_is() -> None:
     generated = runpy.run_path(str(ROOT / "scripts" / "docs-cli"))["page"]()
     assert (ROOT / "docs" / "cli.md").read_text() == generated, "run scripts/docs-cli"
+
+
+def test_the_api_is_published_as_it_is() -> None:
+    generated = runpy.run_path(str(ROOT / "scripts" / "docs-openapi"))["document"]()
+    assert (ROOT / "docs" / "openapi.json").read_text() == generated, "run scripts/docs-openapi"
 
 
 def test_the_figures_are_those_of_the_reference_run() -> None:
@@ -36,12 +40,12 @@ def test_every_verb_says_what_it_does_and_gives_an_example(verb: str) -> None:
 
 def test_every_path_of_the_api_is_documented() -> None:
     text = (ROOT / "docs" / "api.md").read_text()
-    app = create(None, None)  # type: ignore[arg-type]
-    for route in app.routes:
-        if isinstance(route, APIRoute):
-            path = re.sub(r"\{(\w+)(:\w+)?\}", lambda match: match[1].upper(), route.path)
-            for method in route.methods:
-                assert f"`{method} {path}`" in text
+    paths = create(None, None).openapi()["paths"]  # type: ignore[arg-type]
+    assert paths
+    for path, methods in paths.items():
+        shown = re.sub(r"\{(\w+)\}", lambda match: match[1].upper(), path)
+        for method in methods:
+            assert f"`{method.upper()} {shown}`" in text
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

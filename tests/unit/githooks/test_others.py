@@ -48,6 +48,23 @@ def test_a_former_hooks_path_goes_on_and_comes_back(git: Git, log: Path, where: 
     assert git("config", "core.hooksPath").strip() == where
 
 
+def test_a_hooks_path_of_the_persons_own_goes_on(git: Git, log: Path, tmp_path: Path) -> None:
+    """core.hooksPath in ~/.gitconfig: git reads one of the two, so ours runs the other's."""
+    git.alongside("init", "--remove")
+    mine = tmp_path / "mine"
+    git.at(tmp_path).script("mine/pre-commit", f"echo ran >> {log}")
+    config = tmp_path / ".gitconfig"
+    config.write_text(f"[core]\n\thooksPath = {mine}\n")
+    globally = {"HOME": str(tmp_path), "GIT_CONFIG_GLOBAL": str(config)}
+    install(git, **globally)
+    git("commit", "--quiet", "--allow-empty", "--message", "x", **globally)
+    assert log.read_text() == "ran\n"
+    git("tag", "1.0.0", **globally)
+    assert git.built == ["1.0.0"]
+    git.alongside("init", "--remove")
+    assert git("config", "core.hooksPath", **globally).strip() == str(mine)
+
+
 def test_the_repositorys_own_scripts_run_with_the_right_action(git: Git, log: Path) -> None:
     for state in ("prepared", "committed"):
         for action in ("new", "moved", "del"):
@@ -97,6 +114,30 @@ def test_removal_restores_the_git_folder_byte_for_byte(git: Git) -> None:
     git.alongside("init", "--remove")
     assert contents(git.path / ".git") == before
     assert "not installed" in git.alongside("init", "--remove")
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(git: Git) -> None:
+    def planned(*options: str) -> list[str]:
+        before = contents(git.path / ".git")
+        said = git.alongside("init", "--dry-run", *options)
+        assert contents(git.path / ".git") == before
+        return [line for line in said.splitlines() if line[:1].isdigit()]
+
+    hooks = git.path / ".git" / "alongside" / "hooks"
+    assert planned() == [f"1. bring the hooks in {hooks} up to date"]
+    assert planned("--remove") == [
+        "1. unset core.hooksPath",
+        "2. take alongside's settings out of the repository's configuration",
+        f"3. delete {hooks.parent}",
+    ]
+    git.alongside("init", "--remove")
+    assert planned("--remove") == []
+    git("config", "core.hooksPath", ".husky/_")
+    assert planned() == [
+        "1. keep core.hooksPath .husky/_ as alongside.formerHooksPath: its hooks go on running",
+        f"2. write the hooks to {hooks}",
+        f"3. set core.hooksPath to {hooks}",
+    ]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

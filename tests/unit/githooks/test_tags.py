@@ -180,3 +180,36 @@ def test_a_push_to_a_bare_repository_builds_and_the_pusher_sees_it(
     clone("tag", "--force", "1.0.0")
     said = clone("push", "--force", str(bare.path), "1.0.0", check=False)
     assert "a release never changes" in said
+
+
+def test_a_push_is_taken_when_the_daemon_is_down(git: Git, tmp_path: Path) -> None:
+    bare = git.at(tmp_path / "served.git")
+    subprocess.run(["git", "init", "--quiet", "--bare", bare.path], check=True)
+    install(bare)
+    git.alongside("init", "--remove")
+    git("tag", "1.0.0")
+    said = git("push", str(bare.path), "1.0.0", ALONGSIDE_SOCKET=str(tmp_path / "nobody"))
+    assert "remote: alongside: The daemon does not answer" in said
+    assert "alongside build 1.0.0" in said
+    assert bare.tags == ["1.0.0"]
+
+
+def test_another_repository_of_the_same_name_is_refused(git: Git, tmp_path: Path) -> None:
+    """`app` here and `app` there would share volumes, linked files and services."""
+    there = {"service": "app", "repository": "app", "source": "/srv/other/app", "commit": "f" * 40}
+    git.daemon.answers["/v1/releases"] = {"releases": [there]}
+    said = git("tag", "1.0.0")
+    assert "The name app belongs to another repository on this host, /srv/other/app" in said
+    assert "git config alongside.name" in said
+    assert git.built == []
+    git("config", "alongside.name", "my-app")
+    git("tag", "1.0.1")
+    assert git.daemon.built[0].query["repository"] == "my-app"
+    git("config", "--unset", "alongside.name")
+
+    # The same repository, moved or cloned: it has the commit.
+    first = git("rev-parse", "HEAD").strip()
+    git.daemon.answers["/v1/releases"] = {"releases": [{**there, "commit": first}]}
+    git.commit({"x": "1"})
+    git("tag", "1.0.2")
+    assert git.built == ["1.0.1", "1.0.2"]

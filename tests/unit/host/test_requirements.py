@@ -81,6 +81,12 @@ async def test_no_nft(compose: FakeCompose, monkeypatch: pytest.MonkeyPatch) -> 
     assert await check(compose) == [Missing("the command nft", "Install the package nftables.")]
 
 
+async def test_no_ip(compose: FakeCompose, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requirements.shutil, "which", lambda _: None)
+
+    assert await check(compose) == [Missing("the command ip", "Install the package iproute2.")]
+
+
 def test_the_sample_names_another_table_throughout() -> None:
     text = sample()
     assert text.startswith("add table inet alongside_check\n")

@@ -51,10 +51,10 @@ def writes(*refusals: int) -> dict[str, Any]:
     return options | {"response_class": StreamingResponse}
 
 
-def takes(kind: str, description: str) -> dict[str, Any]:
+def takes(kind: str, description: str, *, required: bool = True) -> dict[str, Any]:
     """The request body of an endpoint that reads bytes."""
     schema = {"type": "string", "format": "binary"}
-    body = {"description": description, "required": True, "content": {kind: {"schema": schema}}}
+    body = {"description": description, "required": required, "content": {kind: {"schema": schema}}}
     return {"requestBody": body}
 
 

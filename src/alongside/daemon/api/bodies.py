@@ -22,7 +22,20 @@ def _true_or_false(value: object) -> object:
     return value
 
 
-Text = Annotated[str, Field(max_length=4096), AfterValidator(_plain_text)]
+# The patterns are for readers of the document; what they say is refused in words of our own.
+_PLAIN = r"^[^\x00]*$"
+_REFERENCE = r"^[^@\x00]*[^@\s\x00][^@\x00]*(@[^\x00]*[^\s\x00][^\x00]*)?$"
+
+Text = Annotated[
+    str,
+    Field(max_length=4096, json_schema_extra={"pattern": _PLAIN}),
+    AfterValidator(_plain_text),
+]
+Reference = Annotated[
+    str,
+    Field(max_length=4096, json_schema_extra={"pattern": _REFERENCE}),
+    AfterValidator(_plain_text),
+]
 Flag = Annotated[bool, BeforeValidator(_true_or_false)]  # in a query; a body has JSON's own
 Service = Annotated[Text | None, Query(description="Only this service.", examples=["dns"])]
 
@@ -41,7 +54,7 @@ class Change(BaseModel):
 
 
 class Referring(Change):
-    reference: Annotated[Text, Field(description=REFERENCE, examples=["dns@1.1.0"])]
+    reference: Annotated[Reference, Field(description=REFERENCE, examples=["dns@1.1.0"])]
 
 
 class Activation(Referring):

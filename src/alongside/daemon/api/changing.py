@@ -36,6 +36,7 @@ from alongside.daemon.verbs.mark import mark
 from alongside.daemon.verbs.stop import rm, stop
 from alongside.daemon.verbs.up import up
 from alongside.domain.deployment import Mark
+from alongside.domain.reference import parse_reference
 
 
 def changing(context: Context, operations: Operations) -> APIRouter:
@@ -44,6 +45,8 @@ def changing(context: Context, operations: Operations) -> APIRouter:
     def start(
         request: Request, body: Change, verb: Callable[[Asked, Emit], Awaitable[Result]]
     ) -> StreamingResponse:
+        if isinstance(body, Referring):
+            parse_reference(body.reference)  # what cannot be meant is refused with a 400
         asked = Asked(actor(request), body.message, body.dry_run)
         return ndjson(operations.start(lambda emit: verb(asked, emit)))
 

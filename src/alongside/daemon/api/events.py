@@ -99,7 +99,8 @@ class Outcome(BaseModel):
         list[str] | None, Field(description="What a person should know; not of a build.")
     ] = None
     nft: Annotated[
-        str | None, Field(description="The very text that would run; on a dry run, not of a build.")
+        str | None,
+        Field(description="On a dry run: the very text that would run; empty for none."),
     ] = None
     gap: Annotated[
         float | None,

@@ -11,12 +11,13 @@ from fastapi.responses import Response, StreamingResponse
 from alongside.daemon import reads
 from alongside.daemon.api import documents
 from alongside.daemon.api.answers import answer, answers, ndjson, streams, writes
-from alongside.daemon.api.bodies import REFERENCE, Flag, Service, Text
+from alongside.daemon.api.bodies import REFERENCE, Flag, Reference, Service, Text
 from alongside.daemon.api.route import StrictRoute
 from alongside.daemon.context import Context
 from alongside.daemon.operations import Operations
 from alongside.daemon.verbs.change import one_version
 from alongside.domain.errors import NotFound
+from alongside.engine.protocol import LABEL_VERSION
 
 
 def reading(context: Context, operations: Operations) -> APIRouter:
@@ -67,7 +68,7 @@ def reading(context: Context, operations: Operations) -> APIRouter:
 
     @router.get("/logs", **writes(404, 502, 503))
     async def logs(
-        reference: Annotated[Text, Query(description=REFERENCE, examples=["dns@1.1.0"])],
+        reference: Annotated[Reference, Query(description=REFERENCE, examples=["dns@1.1.0"])],
         tail: Annotated[
             int, Query(ge=0, le=1_000_000, description="Lines to begin with.", examples=[20])
         ] = 100,
@@ -77,7 +78,9 @@ def reading(context: Context, operations: Operations) -> APIRouter:
         service, version = one_version(context, reference)
         instance = context.instances.get(service, version)
         name = instance.name if instance else f"{service}-{version}"
-        if await context.engine.container(name) is None:
+        container = await context.engine.container(name)
+        # The versions of a singleton have one container's name, in turns.
+        if container is None or container.labels.get(LABEL_VERSION) != str(version):
             raise NotFound(
                 f"{service}@{version} has no container, so there are no logs.",
                 hint=f"Start it: alongside up {service}@{version}",

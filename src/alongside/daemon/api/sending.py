@@ -29,7 +29,15 @@ _NAME_MAX = 255  # bytes of a file's name (ext4, xfs, btrfs)
 _OBJECT = r"^([0-9a-f]{40}|[0-9a-f]{64})$"
 _OBJECT_NAME = re.compile(_OBJECT)
 _TAR = "The tag's tree as a tar file: files, folders, and links within it."
-_REPOSITORY = Annotated[Text, InPath(description="The repository's name.", examples=["dns"])]
+_NAME = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}$"
+_REPOSITORY = Annotated[
+    str,
+    InPath(
+        description="The repository's name.",
+        examples=["dns"],
+        json_schema_extra={"pattern": _NAME},
+    ),
+]
 _TAGGED: dict[str, Any] = {
     "releases of the tag": {
         "operationId": "tags",
@@ -61,6 +69,11 @@ def sending(context: Context, operations: Operations) -> APIRouter:
         The first event is `accepted`, when the tree is here.
         """
         archive = await trees.spool(request.stream(), context.paths.incoming)
+        if not archive.stat().st_size:
+            trees.discard(archive)
+            raise InvalidInput(
+                "There is no tree in the request.", hint="Its body is the tag's tree as a tar file."
+            )
         asked = Asked(actor(request), "", dry_run)
         return ndjson(operations.start(lambda emit: build(context, source, archive, asked, emit)))
 
@@ -75,7 +88,11 @@ def sending(context: Context, operations: Operations) -> APIRouter:
         "/shared/{repository}/{path:path}",
         name="share",
         **answers(documents.Kept, 409, 413, 502, links=_SHARED),
-        openapi_extra=takes("application/octet-stream", "The file, at most 16 MiB."),
+        openapi_extra=takes(
+            "application/octet-stream",
+            "The file, at most 16 MiB. No body is an empty file.",
+            required=False,
+        ),
     )
     async def put_shared(
         repository: _REPOSITORY,
@@ -104,7 +121,14 @@ def _source(
     tree: Annotated[
         str, Query(description="Its tree.", pattern=_OBJECT, examples=["7ea0c0de" * 5])
     ],
-    repository: Annotated[Text, Query(description="The repository's name.", examples=["dns"])],
+    repository: Annotated[
+        str,
+        Query(
+            description="The repository's name.",
+            examples=["dns"],
+            json_schema_extra={"pattern": _NAME},
+        ),
+    ],
     source: Annotated[
         Text,
         Query(description="Where it comes from, for people.", examples=["/home/ann/dns"]),
@@ -124,9 +148,12 @@ def _source(
 
 
 def _plain(repository: str) -> str:
-    fits = len(repository.encode()) <= _NAME_MAX and repository.isprintable()
-    if not repository or repository.startswith(".") or "/" in repository or not fits:
-        raise InvalidInput(f"{repository!r} is not the name of a repository.")
+    if not re.fullmatch(_NAME.removesuffix("$"), repository):
+        raise InvalidInput(
+            f"{repository[:64]!r} is not the name of a repository.",
+            hint="It is made of letters, digits, dots, hyphens and underscores, at most 255, and "
+            "does not begin with a dot.",
+        )
     return repository
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from alongside.daemon.images import save_image
 from alongside.daemon.operations import Emit
 from alongside.daemon.projects import interpolation
 from alongside.daemon.verbs.change import Asked, Result
-from alongside.daemon.verbs.follow import follow
+from alongside.daemon.verbs.follow import follow, would_follow
 from alongside.domain.errors import Conflict, InvalidInput, NotFound, StepFailed, said_of
 from alongside.domain.history import Outcome
 from alongside.domain.nearest import nearest
@@ -107,6 +108,7 @@ async def _build(
             ],
         }
         if asked.dry_run:
+            await _say_what_follows(context, source, todo, result)
             return result
         if todo and unpacked != tree:
             trees.keep(unpacked, tree)
@@ -123,6 +125,32 @@ async def _build(
         if unpacked != tree and unpacked.exists():
             trees.discard(unpacked)
         discard_unreleased(context, tree)
+
+
+async def _say_what_follows(
+    context: Context, source: Source, todo: Sequence[tuple[Service, Version]], result: Result
+) -> None:
+    """Of a dry run: the ports that a range would lead to what is built, to the nft text."""
+    result["nft"] = ""
+    for service, version in todo:
+        release = Release(
+            service=service.name,
+            version=version,
+            repository=source.repository,
+            source=source.source,
+            commit=source.commit,
+            tree=source.tree,
+            image=f"{service.image}:{version}",
+            image_id="sha256:",  # nobody knows it yet
+            compose_file="",
+            created=datetime.now(UTC),
+            spec=service,
+        )
+        steps, nft = await would_follow(context, release)
+        first = len(result["plan"]) + 1
+        result["plan"] += [f"{number}. {step}" for number, step in enumerate(steps, first)]
+        result["nft"] += nft
+    result["summary"].append("Nothing was changed; this is what would be done.")
 
 
 def discard_unreleased(context: Context, tree: Path) -> None:

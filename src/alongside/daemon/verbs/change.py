@@ -61,7 +61,7 @@ async def carry_out(
         "notes": list(plan.notes),
     }
     if asked.dry_run:
-        result["nft"] = await _nft(context, plan)
+        result["nft"] = await nft_text(context, plan)
         result["summary"] = ["Nothing was changed; this is what would be done."]
         return result
     executor = executor or Executor(context)
@@ -73,8 +73,9 @@ async def carry_out(
     return result
 
 
-async def _nft(context: Context, plan: Plan) -> str:
-    """The transactions that the plan's steps would commit, as one text."""
+async def nft_text(context: Context, plan: Plan, more: Sequence[Release] = ()) -> str:
+    """The transactions that the plan's steps would commit, as one text; empty where the table
+    stays as it is. `more`: releases that there would be by then."""
     instances = {instance.name: instance for instance in context.instances.all()}
     for step in plan.steps:
         if isinstance(step, Allocate):
@@ -93,7 +94,7 @@ async def _nft(context: Context, plan: Plan) -> str:
     wanted = wanted_ruleset(
         routes,
         list(instances.values()),
-        context.releases.all(),
+        [*context.releases.all(), *more],
         context.all_bridges(instances.values()),
         assignments,
     )

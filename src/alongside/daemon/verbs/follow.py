@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from alongside.daemon.context import Context
 from alongside.daemon.locks import holding
 from alongside.daemon.operations import Emit
-from alongside.daemon.verbs.change import Asked, carry_out, ports_text, releases_of
+from alongside.daemon.verbs.change import Asked, carry_out, nft_text, ports_text, releases_of
 from alongside.domain.errors import AlongsideError
 from alongside.domain.history import Actor
+from alongside.domain.release import Release
 from alongside.plan.follow import followed, plan_follow
+from alongside.plan.render import describe
 
 
 async def follow(context: Context, service: str, emit: Emit) -> list[str]:
@@ -18,6 +21,23 @@ async def follow(context: Context, service: str, emit: Emit) -> list[str]:
     person. A version that does not become ready changes nothing: the ports stay."""
     async with context.locks[f"follow {service}"]:
         return await _follow(context, service, emit)
+
+
+async def would_follow(context: Context, release: Release) -> tuple[list[str], str]:
+    """The steps that would follow on this release's being made, and their nft text."""
+    observed = await context.observe(release.service)
+    observed = replace(
+        observed,
+        releases=[*observed.releases, release],
+        image_ids={**observed.image_ids, release.image: release.image_id},
+    )
+    try:
+        plan = plan_follow(release.service, observed)
+    except AlongsideError as error:
+        return [error.message], ""
+    if not plan.steps:
+        return [], ""
+    return [describe(step) for step in plan.steps], await nft_text(context, plan, [release])
 
 
 async def _follow(context: Context, service: str, emit: Emit) -> list[str]:
