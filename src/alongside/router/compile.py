@@ -84,7 +84,7 @@ def compile_table(ruleset: Ruleset) -> Table:
     ports = tuple(one.port for one in ruleset.ports)
     maps = _MAPS.of(None, ports, partial(_dispatch_maps, ports))
     chains = [*fixed[0], *map(_port_chain, ruleset.ports)]
-    collections = [*fixed[1], *maps, *_RETIRED]
+    collections = [*fixed[1], *maps, *RETIRED.values()]
     if len({chain.name for chain in chains}) != len(chains):
         raise InvalidInput("A port or a bridge is in the ruleset twice.")
     return Table({one.name: one for one in chains}, {one.name: one for one in collections})
@@ -110,10 +110,12 @@ def retired(family: int) -> str:
     return f"retired{family}"
 
 
-_RETIRED = tuple(
-    Collection("set", retired(family), f"{_ADDRESS_TYPE[family]} . inet_service", "timeout")
+RETIRED = {
+    retired(family): Collection(
+        "set", retired(family), f"{_ADDRESS_TYPE[family]} . inet_service", "timeout"
+    )
     for family in _FAMILIES
-)
+}
 
 
 def _skeleton() -> list[Chain]:
