@@ -21,7 +21,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from alongside.domain.errors import InvalidInput
 from alongside.domain.port import Port, Protocol, check_number
 from alongside.domain.route import Assign
-from alongside.made import Made
+from alongside.made import Each, Made
 from alongside.router.protocol import (
     AddressTarget,
     Choice,
@@ -83,11 +83,12 @@ def compile_table(ruleset: Ruleset) -> Table:
     )
     ports = tuple(one.port for one in ruleset.ports)
     maps = _MAPS.of(None, ports, partial(_dispatch_maps, ports))
-    chains = [*fixed[0], *map(_port_chain, ruleset.ports)]
-    collections = [*fixed[1], *maps, *RETIRED.values()]
-    if len({chain.name for chain in chains}) != len(chains):
+    chains = [*fixed[0], *_CHAINS.of(ruleset.ports, _port_chain)]
+    by_name = {chain.name: chain for chain in chains}
+    if len(by_name) != len(chains):
         raise InvalidInput("A port or a bridge is in the ruleset twice.")
-    return Table({one.name: one for one in chains}, {one.name: one for one in collections})
+    collections = [*fixed[1], *maps, *RETIRED.values()]
+    return Table(by_name, {one.name: one for one in collections})
 
 
 def _fixed(ruleset: Ruleset) -> tuple[list[Chain], list[Collection]]:
@@ -250,16 +251,12 @@ def _interface(name: str) -> str:
 # One port.
 
 
-_CHAINS: Made[Chain] = Made()
+_CHAINS: Each[RoutedPort, Chain] = Each()
 _FIXED: Made[tuple[list[Chain], list[Collection]]] = Made()
 _MAPS: Made[list[Collection]] = Made()
 
 
 def _port_chain(routed: RoutedPort) -> Chain:
-    return _CHAINS.of(id(routed), (routed,), partial(_new_chain, routed))
-
-
-def _new_chain(routed: RoutedPort) -> Chain:
     return Chain(chain_name(routed.port), rules=_port_rules(routed))
 
 

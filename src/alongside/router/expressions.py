@@ -45,7 +45,19 @@ _PORT_UNREACHABLE = {4: 3, 6: 4, None: 1}  # the code of ICMP, of ICMPv6, and nf
 
 def encode(rule: Rule) -> bytes | None:
     """The rule's NFTA_RULE_EXPRESSIONS and NFTA_RULE_USERDATA; None where it is of another kind."""
-    found = [*map(_match, rule.matches), _verdict(rule.verdict)]
+    found: list[bytes | None] = []
+    family: Family | None = None
+    for match in rule.matches:
+        if isinstance(match, To | ClientHash):
+            # A packet of the other family has no such header: it is asked for once a rule.
+            of_family = _family_of(match)
+            if OfFamily in rule.shape or family not in (None, of_family):
+                return None
+            if family is None:
+                found.append(_is_family(of_family))
+            family = of_family
+        found.append(_match(match))
+    found.append(_verdict(rule.verdict))
     if None in found:
         return None
     expressions = attribute(4 | NESTED, b"".join(one for one in found if one))
@@ -62,13 +74,12 @@ def _match(match: Match) -> bytes | None:  # noqa: PLR0911 -- one a kind
             lookup = attribute(2, _number(1)) + attribute(1, name.encode() + b"\0")
             return _meta(_IIFNAME) + _expression("lookup", lookup)
         case OfFamily(family):
-            return _meta(_NFPROTO) + _compare(_EQUAL, bytes((_NFPROTO_OF[family],)))
+            return _is_family(family)
         case OfProtocol(protocol):
             return _meta(_L4PROTO) + _compare(_EQUAL, bytes((_L4PROTO_OF[protocol],)))
         case To(IPv4Address() | IPv6Address() as address, negated=False):
-            of_family: Family = 4 if address.version == 4 else 6
-            start = _ADDRESS[of_family][2]
-            return _header(of_family, 1, start) + _compare(_EQUAL, address.packed)
+            length, _, start = _ADDRESS[address.version]
+            return _header(1, start, length) + _compare(_EQUAL, address.packed)
         case Draw(of, below):
             numbers = {1: 1, 2: of, 3: _RANDOM, 4: 0}
             return _expression("numgen", _numbers(numbers)) + _is_below(below)
@@ -76,7 +87,7 @@ def _match(match: Match) -> bytes | None:  # noqa: PLR0911 -- one a kind
             length, source, _ = _ADDRESS[family]
             numbers = {1: 2, 2: 1, 3: length, 4: of, 5: seed, 6: 0, 7: 0}
             hashed = _expression("hash", _numbers(numbers))
-            return _header(family, 2, source) + hashed + _is_below(below)
+            return _header(2, source, length) + hashed + _is_below(below)
         case _:
             return None
 
@@ -119,12 +130,19 @@ def _is_below(number: int) -> bytes:
     return turned + _compare(_BELOW, number.to_bytes(4, "big"))
 
 
-def _header(family: Family, register: int, start: int) -> bytes:
-    """A packet of the other family has no such header, so its family is asked first."""
-    length = _ADDRESS[family][0]
-    read = _numbers({1: register, 2: _NETWORK_HEADER, 3: start, 4: length})
-    asked = _meta(_NFPROTO) + _compare(_EQUAL, bytes((_NFPROTO_OF[family],)))
-    return asked + _expression("payload", read)
+def _family_of(match: To | ClientHash) -> Family:
+    if isinstance(match, ClientHash):
+        return match.family
+    return 4 if match.destination.version == 4 else 6
+
+
+def _is_family(family: Family) -> bytes:
+    return _meta(_NFPROTO) + _compare(_EQUAL, bytes((_NFPROTO_OF[family],)))
+
+
+def _header(register: int, start: int, length: int) -> bytes:
+    numbers = {1: register, 2: _NETWORK_HEADER, 3: start, 4: length}
+    return _expression("payload", _numbers(numbers))
 
 
 def _immediate(register: int, value: bytes) -> bytes:
