@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from alongside.daemon.paths import StatePaths
@@ -24,6 +25,7 @@ from alongside.engine.protocol import (
 )
 from alongside.host.addresses import local_addresses
 from alongside.host.listeners import Listener, holders, identify, listeners
+from alongside.made import Made
 from alongside.plan.beside import is_singleton
 from alongside.plan.observed import Holder, Observed, Pool
 from alongside.plan.wanted import wanted_ruleset
@@ -62,6 +64,8 @@ class Context:
         self.routes = Routes(self.database)
         self.assignments = Assignments(self.database)
         self.journal = Journal(self.database)
+        self._known: Made[dict[str, list[Dated]]] = Made()
+        self._bridges: Made[frozenset[str]] = Made()
 
     def wanted(self) -> Ruleset:
         """What the kernel should have now."""
@@ -81,14 +85,14 @@ class Context:
 
     def all_bridges(self, instances: Iterable[Instance]) -> frozenset[str]:
         """Every bridge that packets from containers come in by."""
-        return self.bridges | {instance.subnet.bridge for instance in instances}
+        instances = tuple(instances)
+        sources = (self.bridges, *instances)
+        return self._bridges.of(None, sources, partial(_bridges, self.bridges, instances))
 
-    def known(self) -> dict[str, list[Dated]]:
+    def known(self) -> Mapping[str, list[Dated]]:
         """The versions of each service, as references are resolved against them."""
-        known: dict[str, list[Dated]] = {}
-        for release in self.releases.all():
-            known.setdefault(release.service, []).append(Dated(release.version, release.created))
-        return known
+        releases = self.releases.all()
+        return self._known.of(None, tuple(releases), partial(_versions, releases))
 
     async def observe(
         self, service: str, versions: Iterable[Release] = (), *, ports: Iterable[Port] = ()
@@ -161,6 +165,17 @@ class Context:
                     program = f"{one.program or 'a program'} (pid {one.pid})"
                     found.append(Holder(_port_of(one), program, port))
         return found, heard
+
+
+def _versions(releases: Iterable[Release]) -> dict[str, list[Dated]]:
+    known: dict[str, list[Dated]] = {}
+    for release in releases:
+        known.setdefault(release.service, []).append(Dated(release.version, release.created))
+    return known
+
+
+def _bridges(bridges: frozenset[str], instances: Iterable[Instance]) -> frozenset[str]:
+    return bridges | {instance.subnet.bridge for instance in instances}
 
 
 def _listening(

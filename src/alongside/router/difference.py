@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from alongside.made import others
 from alongside.router.compile import retired
 from alongside.router.table import Collection, ListedChain, Listing, Table
 from alongside.router.transaction import (
@@ -72,11 +73,16 @@ class _Chains:
     that they may cost."""
 
     def __init__(self, current: Listing, wanted: Table) -> None:
-        there = current.chains
-        self.other = [
-            one for one in wanted.chains.values() if there.get(one.name) is not one.listed
-        ]
-        self.gone = [name for name in there if name not in wanted.chains]
+        there, those = current.chains, wanted.listed
+        if list(there) == list(those):  # as after a commit of our own
+            names = list(those)
+            places = others(list(there.values()), list(those.values()))
+            self.other = [wanted.chains[names[place]] for place in places]
+            self.gone: list[str] = []
+        else:
+            differing = [name for name, one in those.items() if there.get(name) is not one]
+            self.other = [wanted.chains[name] for name in differing]
+            self.gone = [name for name in there if name not in those]
 
     def names(self) -> Iterator[str]:
         yield from (chain.name for chain in self.other)
