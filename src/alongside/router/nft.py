@@ -103,9 +103,13 @@ class NftRouter:
         if not self._direct or self._spelling.differs or self._spelling.unknown("nft", shapes):
             return False
         messages = batch(operations, known.generation)
-        if messages is None or not await asyncio.to_thread(self._take, messages):
+        if messages is None:
             return False
-        generation = known.generation + 1
+        taken = asyncio.get_running_loop().run_in_executor(None, self._take, messages)
+        # While the kernel works: with 1,000 services it validates their rules for 5 ms.
+        listing, generation = expected(known.listing, operations, table), known.generation + 1
+        if not await taken:
+            return False
         if unknown := self._spelling.unknown("netlink", shapes):
             written = [table.chains[one.chain] for one in operations if isinstance(one, AddRule)]
             if not await self._spelling.read_back("netlink", written, unknown):
@@ -113,8 +117,7 @@ class NftRouter:
                 # else's writing.
                 self._direct = generation != self._generation()
                 return False
-        self._known = _Known(expected(known.listing, operations, table), generation)
-        self._unread = None
+        self._known, self._unread = _Known(listing, generation), None
         return True
 
     def _take(self, messages: bytes) -> bool:
