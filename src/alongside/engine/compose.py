@@ -16,6 +16,7 @@ import yaml
 from alongside.domain.errors import InvalidInput, MissingRequirement, StepFailed, Unavailable
 from alongside.engine.buildlog import BuildLog
 from alongside.engine.logs import undivided
+from alongside.engine.plugin import compose_plugin
 from alongside.engine.protocol import Project
 
 # All that Compose gets of the daemon's own environment. The rest could reach a release by
@@ -40,7 +41,8 @@ class DockerCompose:
     """`engine.protocol.Compose` through the CLI plugin.
 
     `docker_host` is as in DOCKER_HOST. `docker_config` is the CLI's folder, whose `cli-plugins/`
-    it looks into before the system's; by default the one that DOCKER_CONFIG names.
+    it looks into before the system's; by default the one that DOCKER_CONFIG names. `command` runs
+    in the place of what `docker compose` would run.
     """
 
     def __init__(
@@ -48,9 +50,9 @@ class DockerCompose:
         docker_host: str,
         *,
         docker_config: Path | None = None,
-        command: Sequence[str] = ("docker", "compose"),
+        command: Sequence[str] = (),
     ) -> None:
-        self._command = tuple(command)
+        self._given = tuple(command)
         self._docker_host = docker_host
         self._docker_config = str(docker_config or os.environ.get("DOCKER_CONFIG", ""))
 
@@ -148,12 +150,15 @@ class DockerCompose:
     ) -> AsyncGenerator[asyncio.subprocess.Process, None]:
         """A command in a session of its own, so that its end is also that of the plugins that it
         runs; ended on the way out if it has not ended."""
+        # Each time: packages are upgraded while the daemon runs.
+        plugin = None if self._given else compose_plugin(self._docker_config)
+        command = self._given or ((plugin,) if plugin else ("docker", "compose"))
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
         if self._docker_config:
             kept["DOCKER_CONFIG"] = self._docker_config
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._command,
+                *command,
                 *arguments,
                 env={**kept, **environment, "DOCKER_HOST": self._docker_host},
                 stdin=asyncio.subprocess.DEVNULL,
@@ -163,7 +168,7 @@ class DockerCompose:
             )
         except FileNotFoundError as error:
             raise MissingRequirement(
-                f"The command {self._command[0]} is not there.",
+                f"The command {command[0]} is not there.",
                 hint="Install the package docker.io (Debian 12, Ubuntu), docker-cli (Debian 13) "
                 "or docker-ce-cli (Docker's own).",
             ) from error
