@@ -1,7 +1,7 @@
 """Where Compose's program lies.
 
-`docker compose` looks for it, starts it to ask what it is, asks the engine who it is, and starts
-it again: a tenth of a second for each command (docker 28.2). It is a program by itself as well.
+`docker compose` looks for it, starts it to ask what it is, and starts it again: a tenth of a
+second for each command (docker 28.2). It is a program by itself as well.
 docs/decisions/0021-compose-without-the-docker-command.md.
 """
 
