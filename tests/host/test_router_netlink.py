@@ -224,6 +224,20 @@ async def test_a_switch_runs_no_nft(clean: Host, tmp_path: Path, ports: int) -> 
         assert (await fresh.apply(many(ports, number))).text == ""
 
 
+async def test_a_table_that_was_there_already_is_switched_at_once(
+    clean: Host, tmp_path: Path
+) -> None:
+    """As after a restart of the daemon: how nft prints it is seen when it is compared."""
+    await NftRouter(namespace=clean.path).apply(many(1))
+    recorded = Recorded(clean, tmp_path)
+    assert (await recorded.router.apply(many(1))).text == ""
+    assert recorded.asked() == ["list table"]
+    await recorded.router.apply(many(1, 1))
+    assert recorded.asked() == ["list chain"]
+    assert await recorded.router.intact()
+    assert recorded.asked() == []
+
+
 async def test_of_a_large_table_the_ports_come_first(clean: Host, tmp_path: Path) -> None:
     """How nft prints what it wrote is read when the daemon is up."""
     recorded = Recorded(clean, tmp_path)

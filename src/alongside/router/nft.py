@@ -33,6 +33,7 @@ class _Known:
 
     listing: Listing | None
     generation: int
+    read: bool = False  # it was just listed, not worked out
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,10 @@ class NftRouter:
         async with self._lock:
             known = await self._current()
             operations = difference(known.listing, table)
-            if operations and not await self._directly(table, operations, known):
+            if not operations and known.read and known.listing:
+                self._spelling.learn(table, known.listing)  # another daemon wrote it
+                self._known = _Known(known.listing, known.generation)
+            elif operations and not await self._directly(table, operations, known):
                 operations = await self._by_nft(table, operations, known)
             self._applied = table
             return Transaction(to_text(operations))
@@ -208,7 +212,7 @@ class NftRouter:
         """The generation is read first: a change while nft lists is seen the next time."""
         generation = self._generation()
         listing = await self._nft.table()
-        return _Known(listing and self._spelling.as_written(listing), generation)
+        return _Known(listing and self._spelling.as_written(listing), generation, read=True)
 
     def _generation(self) -> int:
         with self._asking.channel() as channel:

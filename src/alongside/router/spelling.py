@@ -48,7 +48,7 @@ class Spelling:
         return not left
 
     def learn(self, table: Table, listing: Listing) -> None:
-        """The table as nft has just written it, and as it prints it."""
+        """The table as nft has written it, and as it prints it."""
         for chain in table.chains.values():
             written, printed = chain.listed.rules, listing.chains.get(chain.name)
             if printed and printed.rules != written:
