@@ -107,7 +107,7 @@ async def test_switches_under_load_lose_nothing(stage: Stage, router: NftRouter)
     # When each version was routed: from before its commit to after the next one's.
     spans: dict[str, list[list[float]]] = {who(stage, 0): [[0.0, float("inf")]], who(stage, 1): []}
     with Clients(stage) as clients:
-        for switch in range(300):
+        for switch in range(2000):
             new, old = (switch + 1) % 2, switch % 2
             spans[who(stage, new)].append([time.monotonic(), float("inf")])
             assert (await router.apply(routed(stage, new, "5300/tcp"))).text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from itertools import chain
 from typing import Any
 
@@ -21,8 +22,9 @@ def send(
 ) -> Iterator[Json]:
     """The events of the build of one tag. Raises Conflict as `check_name` does."""
     check_name(client, repository)
-    with repository.tree_archive(source) as file:
-        yield from client.build(
+    with ExitStack() as archive:
+        file = archive.enter_context(repository.tree_archive(source))
+        for event in client.build(
             iter(lambda: file.read(CHUNK), b""),
             tag=source.tag,
             commit=source.commit,
@@ -30,7 +32,9 @@ def send(
             repository=source.repository,
             source=source.source,
             **more,
-        )
+        ):
+            archive.close()  # the tree is there: what it came from goes while it is built
+            yield event
 
 
 def check_name(client: Client, repository: Repository) -> None:

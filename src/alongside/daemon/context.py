@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from alongside.daemon.operations import Operations
@@ -26,6 +27,7 @@ from alongside.engine.protocol import (
 )
 from alongside.host.addresses import local_addresses
 from alongside.host.listeners import Listener, holders, identify, listeners
+from alongside.made import Made
 from alongside.plan.beside import is_singleton
 from alongside.plan.observed import Holder, Observed, Pool
 from alongside.plan.wanted import wanted_ruleset
@@ -81,6 +83,8 @@ class Context:
         self.trials = Trials(self.database)
         self.former = Formers(self.database)
         self.holds = Holds(self.database)
+        self._known: Made[dict[str, list[Dated]]] = Made()
+        self._bridges: Made[frozenset[str]] = Made()
 
     def wanted(self) -> Ruleset:
         """What the kernel should have now."""
@@ -100,7 +104,9 @@ class Context:
 
     def all_bridges(self, instances: Iterable[Instance]) -> frozenset[str]:
         """Every bridge that packets from containers come in by."""
-        return self.bridges | {instance.subnet.bridge for instance in instances}
+        instances = tuple(instances)
+        sources = (self.bridges, *instances)
+        return self._bridges.of(None, sources, partial(_bridges, self.bridges, instances))
 
     def trail(self, service: str) -> list[Version]:
         """The versions that its ports came through, as a rollback walks them."""
@@ -121,12 +127,10 @@ class Context:
         marks = self.releases.marks(service)
         return {version: one.reason for version, one in marks.items() if one.mark is Mark.BAD}
 
-    def known(self) -> dict[str, list[Dated]]:
+    def known(self) -> Mapping[str, list[Dated]]:
         """The versions of each service, as references are resolved against them."""
-        known: dict[str, list[Dated]] = {}
-        for release in self.releases.all():
-            known.setdefault(release.service, []).append(Dated(release.version, release.created))
-        return known
+        releases = self.releases.all()
+        return self._known.of(None, tuple(releases), partial(_versions, releases))
 
     async def observe(
         self, service: str, versions: Iterable[Release] = (), *, ports: Iterable[Port] = ()
@@ -206,6 +210,17 @@ class Context:
                     program = f"{one.program or 'a program'} (pid {one.pid})"
                     found.append(Holder(_port_of(one), program, port))
         return found, heard
+
+
+def _versions(releases: Iterable[Release]) -> dict[str, list[Dated]]:
+    known: dict[str, list[Dated]] = {}
+    for release in releases:
+        known.setdefault(release.service, []).append(Dated(release.version, release.created))
+    return known
+
+
+def _bridges(bridges: frozenset[str], instances: Iterable[Instance]) -> frozenset[str]:
+    return bridges | {instance.subnet.bridge for instance in instances}
 
 
 def _listening(

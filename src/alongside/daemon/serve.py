@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-import uvicorn
-
-from alongside.daemon.api import create
 from alongside.daemon.context import Context
 from alongside.daemon.parts import attach
 from alongside.daemon.paths import StatePaths
-from alongside.daemon.peers import PeerProtocol, bind
 from alongside.daemon.reconciler import Reconciler
 from alongside.domain.errors import Conflict, InvalidInput, MissingRequirement
 from alongside.engine.compose import DockerCompose
@@ -30,6 +27,17 @@ from alongside.plan.observed import Pool
 from alongside.router.nft import NftRouter
 from alongside.router.watch import changes
 from alongside.store.database import Database
+
+if TYPE_CHECKING:
+    import socket as sockets
+
+    import uvicorn
+
+    from alongside.daemon.operations import Operations
+
+    _Loaded = tuple[
+        Callable[[Path], sockets.socket], Callable[[Context, Operations], uvicorn.Server]
+    ]
 
 _log = logging.getLogger("alongside")
 
@@ -43,6 +51,7 @@ def run(state_dir: Path, socket: Path, pool: str, local_ports: str) -> None:
 
 
 async def _main(paths: StatePaths, socket: Path, pool: str, local_ports: str) -> None:
+    loading = asyncio.create_task(asyncio.to_thread(_load))
     paths.make()
     lock = _lock(paths)
     try:
@@ -71,7 +80,7 @@ async def _main(paths: StatePaths, socket: Path, pool: str, local_ports: str) ->
         if not context.ipv6:
             _log.info("IPv6 is off on this host: instances have IPv4 addresses alone")
         await _check_pool(context)
-        await _serve(context, socket)
+        await _serve(context, socket, loading)
     finally:
         lock.close()
 
@@ -87,26 +96,28 @@ async def _check_pool(context: Context) -> None:
         context.problems["pool"] = f"{error.message} {error.hint}"
 
 
-async def _serve(context: Context, socket: Path) -> None:
+def _load() -> _Loaded:
+    """While nft works, Compose says its version, and the routes are restored."""
+    from alongside.daemon.peers import bind  # noqa: PLC0415 -- late, and in a thread
+    from alongside.daemon.server import server  # noqa: PLC0415
+
+    return bind, server
+
+
+async def _serve(context: Context, socket: Path, loading: Awaitable[_Loaded]) -> None:
     operations = context.operations
     reconciler = Reconciler(context, changes())
     reconciler.settle()
     await reconciler.restore()
+    bind, server = await loading
     listener = bind(socket)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create(context, operations),
-            http=PeerProtocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            server_header=False,
-            timeout_graceful_shutdown=2,
-        )
-    )
+    serving = server(context, operations)
+    # What is there by now stays: garbage is looked for among what comes.
+    gc.freeze()
+    gc.enable()
     async with _background(reconciler.run()):
         _log.info("listening on %s, state in %s", socket, context.paths.root)
-        await server.serve(sockets=[listener])
+        await serving.serve(sockets=[listener])
     # The table stays: traffic flows while the daemon is down.
     await operations.cancel()
     await context.watcher.close()

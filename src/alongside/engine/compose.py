@@ -19,6 +19,7 @@ import yaml
 from alongside.domain.errors import InvalidInput, MissingRequirement, StepFailed, Unavailable
 from alongside.engine.buildlog import BuildLog
 from alongside.engine.logs import undivided
+from alongside.engine.plugin import compose_plugin
 from alongside.engine.protocol import Project
 
 # All that Compose gets of the daemon's own environment. The rest could reach a release by
@@ -38,6 +39,8 @@ _NOISE = re.compile(r"\s+(Container|Network|Volume|Image) .*|time=\S+ level=(war
 _IS_IT_UP = "Is the engine running? `systemctl status docker` says."
 _DOWN = ("Cannot connect to the Docker daemon", "error during connect")
 
+_BY_DOCKER = ("docker", "compose")
+
 # libyaml's loader takes a tenth of the time; the pure one is there where it is not.
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -46,7 +49,8 @@ class DockerCompose:
     """`engine.protocol.Compose` through the CLI plugin.
 
     `docker_host` is as in DOCKER_HOST. `docker_config` is the CLI's folder, whose `cli-plugins/`
-    it looks into before the system's; by default the one that DOCKER_CONFIG names.
+    it looks into before the system's; by default the one that DOCKER_CONFIG names. `command` runs
+    in the place of what `docker compose` would run.
     """
 
     def __init__(
@@ -54,9 +58,9 @@ class DockerCompose:
         docker_host: str,
         *,
         docker_config: Path | None = None,
-        command: Sequence[str] = ("docker", "compose"),
+        command: Sequence[str] = (),
     ) -> None:
-        self._command = tuple(command)
+        self._given = tuple(command)
         self._docker_host = docker_host
         self._docker_config = str(docker_config or os.environ.get("DOCKER_CONFIG", ""))
 
@@ -126,7 +130,8 @@ class DockerCompose:
         # A name of ours, so that it can be found again when Compose has gone.
         name = f"{project.name}-{service}-{secrets.token_hex(4)}"
         # Or Compose's own progress and warnings would come between the program's lines.
-        docker, compose = self._command[:-1], self._command[-1:]
+        words = self._given or _BY_DOCKER
+        docker, compose = words[:-1], words[-1:]
         command_line = (*docker, *(_NO_WARNINGS if docker else ()), *compose)
         arguments = [
             *("--progress", "quiet"),
@@ -164,7 +169,7 @@ class DockerCompose:
 
     async def _engine(self, *arguments: str) -> bool:
         """Docker's own command line, for what Compose cannot do to one container."""
-        docker = self._command[:-1] or self._command
+        docker = (self._given or _BY_DOCKER)[:-1] or self._given
         status, _, err = await self._finish(arguments, {}, command=docker)
         return status == 0 and "No such container" not in err  # `rm --force` ends with 0 for it
 
@@ -211,12 +216,16 @@ class DockerCompose:
     ) -> AsyncGenerator[asyncio.subprocess.Process, None]:
         """A command in a session of its own, so that its end is also that of the plugins that it
         runs; ended on the way out if it has not ended."""
+        # Each time: packages are upgraded while the daemon runs.
+        if not command:
+            plugin = None if self._given else compose_plugin(self._docker_config)
+            command = self._given or ((plugin,) if plugin else _BY_DOCKER)
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
         if self._docker_config:
             kept["DOCKER_CONFIG"] = self._docker_config
         try:
             process = await asyncio.create_subprocess_exec(
-                *(command or self._command),
+                *command,
                 *arguments,
                 env={**kept, **environment, "DOCKER_HOST": self._docker_host},
                 stdin=asyncio.subprocess.DEVNULL,
@@ -226,7 +235,7 @@ class DockerCompose:
             )
         except FileNotFoundError as error:
             raise MissingRequirement(
-                f"The command {self._command[0]} is not there.",
+                f"The command {command[0]} is not there.",
                 hint="Install the package docker.io (Debian 12, Ubuntu), docker-cli (Debian 13) "
                 "or docker-ce-cli (Docker's own).",
             ) from error

@@ -113,7 +113,9 @@ def check_free(
     assignments: Iterable[Assignment],
 ) -> None:
     """Raises Conflict for a port that overlaps one that is another service's, or assigned."""
-    routes, assignments = list(routes), list(assignments)
+    ports, assignments = list(ports), list(assignments)
+    numbers = {port.number for port in ports}
+    routes = [one for one in routes if one.port.number in numbers and one.service != service]
     for port in ports:
         for one in assignments:
             if one.port.overlaps(port):
@@ -122,7 +124,7 @@ def check_free(
                     hint=f"Take it from there first: alongside port unassign {one.port}",
                 )
         for route in routes:
-            if route.service != service and route.port.overlaps(port):
+            if route.port.overlaps(port):
                 raise Conflict(
                     f"{service} wants {port}, which {route.service} has"
                     f"{'' if route.port == port else f' as {route.port}'}.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
@@ -98,7 +99,14 @@ class Observed:
         return replace(self, instances=[*self.instances, *given]) if given else self
 
     def routes_of(self, service: str) -> tuple[Route, ...]:
-        return tuple(route for route in self.routes if route.service == service)
+        return self._routes.get(service, ())
+
+    @cached_property
+    def _routes(self) -> Mapping[str, tuple[Route, ...]]:
+        found: dict[str, tuple[Route, ...]] = {}
+        for route in self.routes:
+            found[route.service] = (*found.get(route.service, ()), route)
+        return found
 
     def routed(self, service: str) -> tuple[Version, ...]:
         """The versions that the service's ports reach, each once."""

@@ -10,7 +10,7 @@ from alongside.domain.instance import Instance
 from alongside.domain.port import Protocol
 from alongside.domain.release import Release
 from alongside.domain.route import Route
-from alongside.made import Made
+from alongside.made import Each, Made
 from alongside.router.protocol import (
     AddressTarget,
     Choice,
@@ -21,7 +21,9 @@ from alongside.router.protocol import (
     Target,
 )
 
-_ROUTED: Made[RoutedPort] = Made()
+_ROUTED: Each[Route, RoutedPort] = Each()
+_BEFORE: Made[RoutedPort] = Made()  # with other instances or releases beside it
+_ASSIGNED: Each[Assignment, RoutedPort] = Each()
 _RUNNING: Made[_Running] = Made()
 
 
@@ -34,8 +36,9 @@ def wanted_ruleset(
 ) -> Ruleset:
     """A version without an instance gets no traffic; a port left with none rejects."""
     running = _RUNNING.of(None, (*instances, *releases), partial(_Running, instances, releases))
+    routed = _ROUTED.of(tuple(routes), partial(_routed, running), under=running)
     return Ruleset(
-        ports=(*(_routed(route, running) for route in routes), *map(_assigned, assigned)),
+        ports=(*routed, *_ASSIGNED.of(tuple(assigned), _assigned)),
         subnets=running.subnets,
         container_bridges=container_bridges,
         local_ports=running.local_ports,
@@ -73,7 +76,7 @@ def _assigned(one: Assignment) -> RoutedPort:
     return RoutedPort(one.port, (Choice(target, 1),))
 
 
-def _routed(route: Route, running: _Running) -> RoutedPort:
+def _routed(running: _Running, route: Route) -> RoutedPort:
     sources: list[Instance | Release | None] = []
     for share in route.split.shares:
         key = (route.service, share.version)
@@ -90,7 +93,7 @@ def _routed(route: Route, running: _Running) -> RoutedPort:
                     choices.append(Choice(target, share.weight))
         return RoutedPort(route.port, tuple(choices), route.split.assign)
 
-    return _ROUTED.of(id(route), (route, *sources), make)
+    return _BEFORE.of(id(route), (route, *sources), make)
 
 
 def _target(route: Route, instance: Instance, release: Release) -> Target | None:

@@ -21,7 +21,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from alongside.domain.errors import InvalidInput
 from alongside.domain.port import Port, Protocol, check_number
 from alongside.domain.route import Assign
-from alongside.made import Made
+from alongside.made import Each, Made, others
 from alongside.router.protocol import (
     AddressTarget,
     Choice,
@@ -76,21 +76,48 @@ _PORT_KEY = "meta l4proto . th dport"
 
 def compile_table(ruleset: Ruleset) -> Table:
     """Raises InvalidInput for a name or number that the table cannot hold."""
-    fixed = _FIXED.of(
-        None,
-        (*ruleset.subnets, ruleset.container_bridges, ruleset.host_ports),
-        partial(_fixed, ruleset),
-    )
-    ports = tuple(one.port for one in ruleset.ports)
-    maps = _MAPS.of(None, ports, partial(_dispatch_maps, ports))
-    chains = [*fixed[0], *map(_port_chain, ruleset.ports)]
-    collections = [*fixed[1], *maps, *_RETIRED]
-    if len({chain.name for chain in chains}) != len(chains):
+    sources = (*ruleset.subnets, ruleset.container_bridges, ruleset.host_ports)
+    fixed = _FIXED.of(None, sources, partial(_fixed, ruleset))
+    return _LATEST.of(fixed, ruleset.ports)
+
+
+class _Latest:
+    """The table that was compiled last. A switch changes the rules of a few chains, and then
+    nothing else is looked at."""
+
+    def __init__(self) -> None:
+        self._fixed: _Fixed | None = None
+        self._ports: tuple[RoutedPort, ...] = ()
+        self._table = Table({}, {})
+
+    def of(self, fixed: _Fixed, ports: tuple[RoutedPort, ...]) -> Table:
+        changed = self._changed(ports) if fixed is self._fixed else None
+        if changed is None:
+            table = _whole(fixed, ports)
+        else:
+            table = self._table.with_chains([_port_chain(one) for one in changed])
+        self._fixed, self._ports, self._table = fixed, ports, table
+        return table
+
+    def _changed(self, ports: tuple[RoutedPort, ...]) -> list[RoutedPort] | None:
+        """Those that lead elsewhere now; None where there are others than before."""
+        if len(ports) != len(self._ports):
+            return None
+        places = others(self._ports, ports)
+        same = all(self._ports[place].port == ports[place].port for place in places)
+        return [ports[place] for place in places] if same else None
+
+
+def _whole(fixed: _Fixed, ports: tuple[RoutedPort, ...]) -> Table:
+    chains = [*fixed[0], *_CHAINS.of(ports, _port_chain)]
+    by_name = {chain.name: chain for chain in chains}
+    if len(by_name) != len(chains):
         raise InvalidInput("A port or a bridge is in the ruleset twice.")
-    return Table({one.name: one for one in chains}, {one.name: one for one in collections})
+    collections = [*fixed[1], *_dispatch_maps([one.port for one in ports]), *RETIRED.values()]
+    return Table(by_name, {one.name: one for one in collections})
 
 
-def _fixed(ruleset: Ruleset) -> tuple[list[Chain], list[Collection]]:
+def _fixed(ruleset: Ruleset) -> _Fixed:
     """What does not depend on the ports: a switch leaves it as it is."""
     host_ports = {f"{protocol} . {number}": "" for protocol, number in sorted(ruleset.host_ports)}
     return [*_skeleton(), *_guards(ruleset)], [
@@ -98,6 +125,12 @@ def _fixed(ruleset: Ruleset) -> tuple[list[Chain], list[Collection]]:
         Collection("set", HOST_PORTS, "inet_proto . inet_service", elements=host_ports),
         *_guard_maps(ruleset),
     ]
+
+
+_Fixed = tuple[list[Chain], list[Collection]]
+_FIXED: Made[_Fixed] = Made()
+_CHAINS: Each[RoutedPort, Chain] = Each()
+_LATEST = _Latest()
 
 
 def chain_name(port: Port) -> str:
@@ -110,10 +143,12 @@ def retired(family: int) -> str:
     return f"retired{family}"
 
 
-_RETIRED = tuple(
-    Collection("set", retired(family), f"{_ADDRESS_TYPE[family]} . inet_service", "timeout")
+RETIRED = {
+    retired(family): Collection(
+        "set", retired(family), f"{_ADDRESS_TYPE[family]} . inet_service", "timeout"
+    )
     for family in _FAMILIES
-)
+}
 
 
 def _skeleton() -> list[Chain]:
@@ -248,16 +283,7 @@ def _interface(name: str) -> str:
 # One port.
 
 
-_CHAINS: Made[Chain] = Made()
-_FIXED: Made[tuple[list[Chain], list[Collection]]] = Made()
-_MAPS: Made[list[Collection]] = Made()
-
-
 def _port_chain(routed: RoutedPort) -> Chain:
-    return _CHAINS.of(id(routed), (routed,), partial(_new_chain, routed))
-
-
-def _new_chain(routed: RoutedPort) -> Chain:
     return Chain(chain_name(routed.port), rules=_port_rules(routed))
 
 

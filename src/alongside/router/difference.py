@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from alongside.made import others
 from alongside.router.compile import retired
 from alongside.router.table import Collection, ListedChain, Listing, Table
 from alongside.router.transaction import (
@@ -35,19 +36,22 @@ _FAR_END = re.compile(r"^(?!iifname).*\bdnat (ip6?) to \[?([0-9a-f.:]+?)\]?:(\d+
 
 def difference(current: Listing | None, wanted: Table) -> tuple[Operation, ...]:
     """Empty where nothing differs. `current` is None where there is no table."""
-    if current is None or _is_built_otherwise(current, wanted):
-        lead = (AddTable(),) if current is None else (DeleteTable(), AddTable())
-        current_or_none = Listing({}, {}) if current is None else current
+    nothing = Listing({}, {})
+    chains = _Chains(current or nothing, wanted)
+    if current is None or _is_built_otherwise(current, wanted, chains):
         return (
-            *lead,
-            *_additions(Listing({}, {}), wanted),
-            *_retirements(current_or_none, wanted),
+            *((AddTable(),) if current is None else (DeleteTable(), AddTable())),
+            *_additions(nothing, wanted, _Chains(nothing, wanted)),
+            *_retirements(current or nothing, wanted, chains),
         )
-    operations = (*_additions(current, wanted), *_retirements(current, wanted))
-    removals = tuple(_removals(current, wanted))
+    operations = (
+        *_additions(current, wanted, chains),
+        *_retirements(current, wanted, chains),
+    )
+    removals = tuple(_removals(current, chains))
     if not operations and not removals:
         return ()
-    return (*operations, *removals, *_sweep(current, wanted))
+    return (*operations, *removals, *_sweep(current, chains))
 
 
 def expected(before: Listing | None, operations: Sequence[Operation], wanted: Table) -> Listing:
@@ -58,24 +62,44 @@ def expected(before: Listing | None, operations: Sequence[Operation], wanted: Ta
         return after
     deleted = {one.name for one in operations if isinstance(one, DeleteChain)}
     waiting = {
-        name: ListedChain("", ())
-        for name in before.chains
-        if name not in wanted.chains and name not in deleted
+        name: ListedChain("", ()) for name in before.chains.keys() - wanted.chains.keys() - deleted
     }
     return Listing({**after.chains, **waiting}, after.collections)
 
 
-def _is_built_otherwise(current: Listing, wanted: Table) -> bool:
+class _Chains:
+    """Those that are not the very value that is there. Of the thousands of chains of a large
+    table a switch leaves all but a few the objects that they were, and one look at each is all
+    that they may cost."""
+
+    def __init__(self, current: Listing, wanted: Table) -> None:
+        there, those = current.chains, wanted.listed
+        if list(there) == list(those):  # as after a commit of our own
+            names = list(those)
+            places = others(list(there.values()), list(those.values()))
+            self.other = [wanted.chains[names[place]] for place in places]
+            self.gone: list[str] = []
+        else:
+            differing = [name for name, one in those.items() if there.get(name) is not one]
+            self.other = [wanted.chains[name] for name in differing]
+            self.gone = [name for name in there if name not in those]
+
+    def names(self) -> Iterator[str]:
+        yield from (chain.name for chain in self.other)
+        yield from self.gone
+
+
+def _is_built_otherwise(current: Listing, wanted: Table, chains: _Chains) -> bool:
     """What can't be put right in place: another hook or type, or things that we never make.
     Then the table is made anew; that is not lossless, and it takes a hand in our table to happen.
     """
     if current.foreign:
         return True
-    for name, chain in current.chains.items():
-        mine = wanted.chains.get(name)
-        if chain.hook != (mine.listed.hook if mine else ""):
-            return True
-        if mine is None and name.startswith("schema-"):
+    if any(current.chains[name].hook or name.startswith("schema-") for name in chains.gone):
+        return True
+    for chain in chains.other:
+        listed = current.chains.get(chain.name)
+        if listed and listed.hook != chain.listed.hook:
             return True
     return any(
         name not in wanted.collections or one.shape != wanted.collections[name].shape
@@ -83,8 +107,8 @@ def _is_built_otherwise(current: Listing, wanted: Table) -> bool:
     )
 
 
-def _additions(current: Listing, wanted: Table) -> Iterator[Operation]:
-    for chain in wanted.chains.values():
+def _additions(current: Listing, wanted: Table, chains: _Chains) -> Iterator[Operation]:
+    for chain in chains.other:
         if chain.name not in current.chains:
             yield AddChain(chain)
     for one in wanted.collections.values():
@@ -92,7 +116,7 @@ def _additions(current: Listing, wanted: Table) -> Iterator[Operation]:
             yield AddCollection(one)
     for one in wanted.collections.values():
         yield from _element_changes(current.collections.get(one.name), one)
-    for chain in wanted.chains.values():
+    for chain in chains.other:
         listed = current.chains.get(chain.name)
         had = listed.rules if listed else ()
         if had == chain.listed.rules:
@@ -115,23 +139,23 @@ def _element_changes(current: Collection | None, wanted: Collection) -> Iterator
         yield AddElements(wanted.name, new)
 
 
-def _removals(current: Listing, wanted: Table) -> Iterator[Operation]:
+def _removals(current: Listing, chains: _Chains) -> Iterator[Operation]:
     """Chains that are not wanted any more are emptied now and deleted another time: just after
     its last reference went, a chain can still be busy on kernels before 6.2."""
-    for name, chain in current.chains.items():
-        if name not in wanted.chains and chain.rules:
+    for name in chains.gone:
+        if current.chains[name].rules:
             yield FlushChain(name)
 
 
-def _sweep(current: Listing, wanted: Table) -> Iterator[Operation]:
+def _sweep(current: Listing, chains: _Chains) -> Iterator[Operation]:
     """Chains that an earlier transaction emptied. They wait for one that has more to do, so that
     applying the same twice changes nothing."""
-    for name, chain in current.chains.items():
-        if name not in wanted.chains and not chain.rules and not current.refers_to(name):
+    for name in chains.gone:
+        if not current.chains[name].rules and not current.refers_to(name):
             yield DeleteChain(name)
 
 
-def _retirements(current: Listing, wanted: Table) -> Iterator[Operation]:
+def _retirements(current: Listing, wanted: Table, chains: _Chains) -> Iterator[Operation]:
     """A late reply of a UDP target whose flow's entry is deleted would make a new entry in the
     reverse direction, and the client's next packet would follow it to the old version.
 
@@ -139,12 +163,12 @@ def _retirements(current: Listing, wanted: Table) -> Iterator[Operation]:
     safe whether or not the element is still there; and an element that is there keeps its old
     time until it is deleted and added anew (kernels before 6.12).
     """
-    after = {name: chain.listed for name, chain in wanted.chains.items()}
     lost: set[tuple[str, str]] = set()
     gained: set[tuple[str, str]] = set()
-    for name in sorted({*current.chains, *after}):
+    for name in chains.names():
         if name.startswith("port-") and name.endswith("-udp"):
-            had, has = current.chains.get(name, _NOTHING), after.get(name, _NOTHING)
+            had = current.chains.get(name, _NOTHING)
+            has = wanted.chains[name].listed if name in wanted.chains else _NOTHING
             if had != has:
                 before, now = _far_ends(had.rules), _far_ends(has.rules)
                 lost |= before - now

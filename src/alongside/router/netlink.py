@@ -10,7 +10,9 @@ import os
 import socket
 import struct
 import threading
+import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alongside.domain.errors import StepFailed
@@ -23,6 +25,9 @@ NLM_F_REQUEST = 0x1
 NLM_F_ACK = 0x4
 NLM_F_DUMP = 0x300
 
+NESTED = 0x8000  # NLA_F_NESTED, of an attribute that holds others
+NFNL_SUBSYS_NFTABLES = 10
+
 _NLMSG_ERROR = 2
 _NLMSG_DONE = 3
 _NLM_F_DUMP_INTR = 0x10
@@ -31,7 +36,6 @@ _ATTRIBUTE = struct.Struct("=HH")  # length, type
 _CLONE_NEWNET = 0x40000000
 _NLA_TYPE_MASK = 0x3FFF
 
-_NFNL_SUBSYS_NFTABLES = 10
 _NFT_MSG_GETGEN = 16
 _NFTA_GEN_ID = 1
 
@@ -80,6 +84,31 @@ def _enter(namespace: Path) -> None:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     finally:
         os.close(file)
+
+
+class Kept:
+    """A channel to netfilter that is opened once. To close one waits for whatever nftables has
+    replaced a moment ago to be put away, 5 to 15 ms (nft_rcv_nl_event, kernel 6.18)."""
+
+    def __init__(self, namespace: Path | None = None) -> None:
+        self._namespace = namespace
+        self._lock = threading.Lock()
+        self._channel: socket.socket | None = None
+
+    @contextmanager
+    def channel(self) -> Iterator[socket.socket]:
+        """For one thread at a time. After an OSError the next gets a new one, since answers may
+        still be on their way to this one."""
+        with self._lock:
+            if self._channel is None:
+                self._channel = open_netlink(NETLINK_NETFILTER, namespace=self._namespace)
+                weakref.finalize(self, self._channel.close)
+            try:
+                yield self._channel
+            except OSError:
+                self._channel.close()
+                self._channel = None
+                raise
 
 
 def message(kind: int, flags: int, payload: bytes, sequence: int = 1) -> bytes:
@@ -146,7 +175,7 @@ def ruleset_generation(channel: socket.socket) -> int:
     As long as it stays, nothing has changed; asking costs microseconds. `channel` is of
     NETLINK_NETFILTER.
     """
-    kind = _NFNL_SUBSYS_NFTABLES << 8 | _NFT_MSG_GETGEN
+    kind = NFNL_SUBSYS_NFTABLES << 8 | _NFT_MSG_GETGEN
     channel.send(message(kind, NLM_F_REQUEST, b"\0\0\0\0"))
     buffer = channel.recv(1 << 16)
     if _HEADER.unpack_from(buffer)[1] == _NLMSG_ERROR:

@@ -108,7 +108,9 @@ class Connections:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """What one `nft -f -` would run: the very text, and nothing else. Empty text: no change."""
+    """What one `nft -f -` would run: the very text, and nothing else. Empty text: no change.
+
+    A switch is committed without nft: to the same rules, byte for byte (`router.batch`)."""
 
     text: str
 

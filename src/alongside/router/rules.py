@@ -8,6 +8,7 @@ with what was written; `meta nfproto` is left out where nft 1.0.6 leaves it out 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Literal
 
@@ -238,18 +239,24 @@ class Reject:
 Verdict = Dnat | Redirect | Goto | Lookup | Accept | Drop | Reject
 
 
-@dataclass(frozen=True, slots=True)
+Shape = tuple[type, ...]  # what kind of rule it is, numbers and names aside
+
+
+@dataclass(frozen=True)
 class Rule:
     matches: tuple[Match, ...]
     verdict: Verdict
     comment: str = ""
 
     @property
-    def shape(self) -> tuple[type, ...]:
-        """What kind of rule it is, numbers and names aside."""
+    def shape(self) -> Shape:
         return (*map(type, self.matches), type(self.verdict))
 
     def __str__(self) -> str:
+        return self._text
+
+    @cached_property
+    def _text(self) -> str:
         words = [*map(str, self.matches), str(self.verdict)]
         if self.comment:
             words.append(f'comment "{self.comment}"')

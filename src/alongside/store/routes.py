@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import insort
 from collections.abc import Iterable
 from ipaddress import ip_address
 
@@ -60,12 +61,13 @@ class Routes:
                 ],
             )
 
-        self._remembered.change(
-            lambda rows: sorted(
-                [*(one for one in rows if one.service != service), *routes],
-                key=lambda one: one.port.sort_key,
-            )
-        )
+        def change(rows: list[Route]) -> list[Route]:
+            left = [one for one in rows if one.service != service]
+            for route in routes:
+                insort(left, route, key=lambda one: one.port.sort_key)
+            return left
+
+        self._remembered.change(change)
 
 
 def _split_to(split: Split) -> str:
