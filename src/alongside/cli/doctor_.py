@@ -61,7 +61,7 @@ def _described(check: Checked, finding: Finding) -> str:
     parts = [
         _wrapped(finding.what),
         _wrapped(finding.means),
-        *([_wrapped(finding.remedy)] if finding.remedy else []),
+        *([_wrapped(f"Remedy: {finding.remedy}")] if finding.remedy else []),
     ]
     # Never wrapped: they are there to be pasted.
     parts += [f"{_INDENT}{_INDENT}{command}" for command in finding.commands]

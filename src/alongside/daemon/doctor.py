@@ -1,4 +1,4 @@
-"""What the doctor asks of the daemon: it is root on the host's network, and knows what is wanted."""
+"""What the doctor asks of the daemon: it is root on the host's network, and knows what is to be."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from alongside.host.requirements import Missing
 from alongside.router.protocol import Ruleset
 
 T = TypeVar("T")
+POOL = IPv4Network("10.213.0.0/16")  # the daemon's, unless it was given another
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Wanted:
 
     ruleset: Ruleset
     instances: tuple[InstanceState, ...] = ()
-    pool4: IPv4Network = IPv4Network("10.213.0.0/16")
+    pool4: IPv4Network = POOL
     pool6: IPv6Network | None = None
     local_ports: tuple[int, int] = (20000, 29999)  # first and last
     problems: tuple[str, ...] = ()

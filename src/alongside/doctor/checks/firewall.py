@@ -12,9 +12,8 @@ from alongside.doctor.foreign.rules import STOPS, TAKES, Base, Fate, Packet, fat
 from alongside.domain.port import Port
 from alongside.router.protocol import HostTarget, InstanceTarget, RoutedPort
 
-OURS = (
-    -110
-)  # our chains' priority in prerouting (router.compile); among equals the later comes first
+# Our chains' priority in prerouting (router.compile). Among equals the later comes first.
+OURS = -110
 MOST = 64  # ports that are followed: each goes through thousands of rules on a big host
 
 
@@ -240,10 +239,8 @@ def _once(found: Iterable[_Stopped]) -> list[_Stopped]:
     kept: dict[tuple[object, ...], _Stopped] = {}
     for one in found:
         rule = one.fate.rule.name if one.fate.rule else ""
-        key = (str(one.fate.base), one.fate.chain, rule, one.packet.to.version)
-        if one.fate.verdict in TAKES:
-            key = (*key[:3], str(one.port))
-        kept.setdefault(key, one)
+        of = str(one.port) if one.fate.verdict in TAKES else one.packet.to.version
+        kept.setdefault((str(one.fate.base), one.fate.chain, rule, of), one)
     return list(kept.values())
 
 

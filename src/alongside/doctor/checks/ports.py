@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from alongside.doctor.facts import Facts, Unseen, seen
+from alongside.doctor.facts import POOL, Facts, Unseen, seen
 from alongside.doctor.finding import Finding, Seen, problem, warning
 from alongside.domain.port import Port
 from alongside.host.listeners import Listener, holders
@@ -88,7 +88,7 @@ def pool(facts: Facts) -> Seen:
     """The instances' addresses, and the engine's own for other networks."""
     found = list(_pool(facts))
     wanted = facts.wanted
-    name = "10.213.0.0/16" if isinstance(wanted, Unseen) else str(wanted.pool4)
+    name = POOL if isinstance(wanted, Unseen) else wanted.pool4
     return Seen.of(found, f"{name} is alongside's alone")
 
 

@@ -6,7 +6,7 @@ does not meet, and what it might have let through is remembered as a doubt.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import (
     IPv4Address,
@@ -201,7 +201,7 @@ def _number(values: Iterable[str], packet: Packet) -> bool | None:
     return False
 
 
-_MEETS = {
+_MEETS: Mapping[Key, Callable[[tuple[str, ...], Packet], bool | None]] = {
     "family": lambda values, packet: f"{packet.to.version}" in values,
     "in": lambda values, packet: _interface(values, packet.came_in),
     "out": lambda values, packet: _interface(values, packet.goes_out),

@@ -6,10 +6,10 @@ import asyncio
 import os
 import re
 import shutil
-from ipaddress import IPv4Network
 from pathlib import Path
 
 from alongside.doctor.facts import (
+    POOL,
     EngineOptions,
     Facts,
     ImageProblem,
@@ -133,7 +133,7 @@ async def _ports(engine: Engine) -> Ports | Unseen:
 
 
 async def _routes(wanted: Wanted | Unseen) -> str | Unseen:
-    pool = IPv4Network("10.213.0.0/16") if isinstance(wanted, Unseen) else wanted.pool4
+    pool = POOL if isinstance(wanted, Unseen) else wanted.pool4
     try:
         await check_pool(pool)
     except Conflict as error:
@@ -151,9 +151,11 @@ def kernel() -> Kernel:
         "net.ipv6.conf.all.disable_ipv6",
         "net.ipv4.conf.all.rp_filter",
     ]
-    for folder in (_SYS / "net/ipv6/conf").glob("*"):
-        if not folder.name.startswith(_CONTAINERS):
-            names.append(f"net.ipv6.conf.{folder.name}.accept_ra")
+    names += [
+        f"net.ipv6.conf.{name}.accept_ra"
+        for name in addressed(_text(Path("/proc/net/if_inet6")))
+        if not name.startswith(_CONTAINERS)
+    ]
     found = {name: _setting(name) for name in names}
     count, most = (_setting(f"net.netfilter.nf_conntrack_{one}") for one in ("count", "max"))
     return Kernel(
@@ -162,6 +164,11 @@ def kernel() -> Kernel:
         advertised=advertised(_text(Path("/proc/net/ipv6_route"))),
         conntrack=(int(count), int(most)) if count and most else None,
     )
+
+
+def addressed(addresses: str) -> list[str]:
+    """The interfaces that have an IPv6 address, of /proc/net/if_inet6."""
+    return list(dict.fromkeys(line.split()[5] for line in addresses.splitlines()))
 
 
 def advertised(routes: str) -> tuple[str, ...]:
