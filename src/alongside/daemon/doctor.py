@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 from alongside.daemon.context import Context
@@ -86,15 +87,17 @@ def _routed(context: Context) -> set[tuple[str, str]]:
 
 async def _images(context: Context) -> tuple[ImageProblem, ...] | Unseen:
     """Releases whose image is gone, or is another one now."""
+    releases = context.releases.all()
+    names = [name for one in releases for name in (one.image, one.image_id)]
     try:
-        images = await context.engine.images()
+        images = await asyncio.gather(*map(context.engine.image, names))
     except AlongsideError as error:
         return Unseen(error.message)
-    ids = {name: image.id for image in images for name in (*image.tags, image.id)}
+    ids = {name: one.id for name, one in zip(names, images, strict=True) if one}
     observed = Observed(context.pool, image_ids=ids)
     routed = _routed(context)
     found = []
-    for release in context.releases.all():
+    for release in releases:
         try:
             observed.check_image(release)
         except Conflict as error:

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from alongside.doctor.facts import Facts, Firewall, Wanted, seen
 from alongside.doctor.finding import Finding, Seen, problem, warning
-from alongside.doctor.foreign.rules import STOPS, TAKES, Base, Fate, Packet, fate
+from alongside.doctor.foreign.rules import STOPS, Base, Fate, Packet, fate
 from alongside.domain.port import Port
 from alongside.router.protocol import HostTarget, InstanceTarget, RoutedPort
 
@@ -37,7 +37,8 @@ def taken(facts: Facts) -> Seen:
         if end.base.priority <= OURS
     ]
     return Seen.of(
-        map(_taken, _once(found)), f"nothing comes before {_followed(len(routed), 'port')}"
+        map(_taken, _once(found, by_port=True)),
+        f"nothing comes before {_followed(len(routed), 'port')}",
     )
 
 
@@ -234,12 +235,12 @@ def _through(bases: Iterable[Base], packet: Packet, hook: str) -> Iterator[Fate]
             yield end
 
 
-def _once(found: Iterable[_Stopped]) -> list[_Stopped]:
-    """One finding a rule (and, where it takes a port, a port) and family."""
+def _once(found: Iterable[_Stopped], *, by_port: bool = False) -> list[_Stopped]:
+    """One finding a rule and port, or a rule and family."""
     kept: dict[tuple[object, ...], _Stopped] = {}
     for one in found:
         rule = one.fate.rule.name if one.fate.rule else ""
-        of = str(one.port) if one.fate.verdict in TAKES else one.packet.to.version
+        of = str(one.port) if by_port else one.packet.to.version
         kept.setdefault((str(one.fate.base), one.fate.chain, rule, of), one)
     return list(kept.values())
 
@@ -319,7 +320,7 @@ def _accept(one: _Stopped, nft: str, iptables: str, state: str = "") -> str:
     base = one.fate.base
     if base.by == "nft":
         return f"nft insert rule {base.family} {base.table} {base.chain} {nft} accept"
-    which = f"--ctstate {state}" if state else "--ctstatus DNAT"
+    which = f"--ctstate {state or 'DNAT'}"
     return f"{base.command} -I {base.chain} {iptables} -m conntrack {which} -j ACCEPT"
 
 

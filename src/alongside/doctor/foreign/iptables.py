@@ -22,7 +22,6 @@ _KEYS: dict[str, Key] = {
     "--dports": "number",
     "--ctstate": "state",
     "--state": "state",
-    "--ctstatus": "status",
     "--dst-type": "type",
     "--dst-range": "to",
 }

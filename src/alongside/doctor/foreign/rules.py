@@ -209,7 +209,10 @@ _MEETS: Mapping[Key, Callable[[tuple[str, ...], Packet], bool | None]] = {
     "to": _to,
     "protocol": lambda values, packet: packet.protocol.value in values,
     "number": _number,
-    "state": lambda values, packet: packet.state in values,
+    # iptables has a state of that name, nft a status.
+    "state": lambda values, packet: (
+        packet.state in values or (packet.translated and "dnat" in values)
+    ),
     "status": lambda values, packet: packet.translated and "dnat" in values,
     "type": lambda values, packet: ("local" if packet.here else "unicast") in values,
 }
