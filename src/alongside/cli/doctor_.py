@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from alongside.doctor.finding import Checked, Finding
 
 _WIDTH = 96
+_SEEN = 80  # of a check's line; what is found is told at length below
 _INDENT = "  "
 
 
@@ -47,7 +48,10 @@ def command(ctx: click.Context, as_json: bool) -> int:
         return int(ill)
     table(
         ("", "check", "seen"),
-        [(one.outcome.value, one.id, textwrap.shorten(one.said, 80)) for one in checked],
+        [
+            (one.outcome.value, one.id, textwrap.shorten(one.said, 80, placeholder=" …"))
+            for one in checked
+        ],
         "",
     )
     for one in checked:
@@ -66,6 +70,10 @@ def _described(check: Checked, finding: Finding) -> str:
     # Never wrapped: they are there to be pasted.
     parts += [f"{_INDENT}{_INDENT}{command}" for command in finding.commands]
     return f"\n{finding.severity.value}: {check.id}\n" + "\n".join(parts)
+
+
+def _shortened(text: str) -> str:
+    return textwrap.shorten(text, _SEEN, placeholder=" …")
 
 
 def _wrapped(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from alongside.doctor.facts import EngineOptions, Facts, Unseen, seen
+from alongside.doctor.facts import EngineOptions, Facts, NotSeen, Unseen, seen
 from alongside.doctor.finding import Finding, Seen, problem, warning
 
 OLDEST = (20, 10)  # Debian 12's; older ones are untried
@@ -101,11 +101,9 @@ def _by_default(facts: Facts) -> bool:
 def userland_proxy(facts: Facts) -> Seen:
     """By the engine's own words, and by who listens where an instance's local port is to be."""
     options = facts.options
-    if isinstance(options, EngineOptions):
-        off = not options.userland_proxy
-    else:
-        off = _nobody_listens(facts)
-    if not off:
+    if isinstance(options, Unseen) and not _nobody_listens(facts):
+        raise NotSeen(options.why)
+    if isinstance(options, EngineOptions) and options.userland_proxy:
         return Seen("docker-proxy serves local ports")
     means = (
         "Ports do not answer on 127.0.0.1 and [::1], and not to containers; nor do local ports "
@@ -123,8 +121,10 @@ def userland_proxy(facts: Facts) -> Seen:
 
 
 def _nobody_listens(facts: Facts) -> bool:
-    """An instance runs, and nothing listens on any of its local ports."""
-    wanted, ports = seen(facts.wanted), seen(facts.ports)
+    """Instances run, and nothing listens on any of their local ports."""
+    if isinstance(facts.wanted, Unseen) or isinstance(facts.ports, Unseen):
+        return False
+    wanted, ports = facts.wanted, facts.ports
     numbers = {
         local
         for one in wanted.instances

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 from alongside.doctor.facts import Facts, Firewall, Wanted, seen
 from alongside.doctor.finding import Finding, Seen, problem, warning
 from alongside.doctor.foreign.rules import STOPS, Base, Fate, Packet, fate
-from alongside.domain.port import Port
+from alongside.domain.port import Port, Protocol
 from alongside.router.protocol import HostTarget, InstanceTarget, RoutedPort
 
 # Our chains' priority in prerouting (router.compile). Among equals the later comes first.
@@ -104,7 +104,7 @@ def _stopped(one: _Stopped, wanted: Wanted) -> Finding:
     family = one.packet.to.version
     find = warning if one.fate.doubt else problem
     return find(
-        f"{one.fate} stops what is forwarded to instances over IPv{family}.",
+        f"{_capital(one.fate)} stops what is forwarded to instances over IPv{family}.",
         f"No other machine reaches {one.port} over IPv{family}, nor any other port of an "
         "instance's. An accept in alongside's table cannot undo another's drop.",
         "Let what was sent to instances by a public port pass, also in the configuration of "
@@ -157,19 +157,20 @@ def _unheard(one: _Stopped, wanted: Wanted) -> Finding:
     find = warning if one.fate.doubt else problem
     if one.packet.to == _SOME[4]:
         return find(
-            f"{one.fate} stops what {one.port} is redirected to, {one.packet.number} on this host.",
+            f"{_capital(one.fate)} stops what {one.port} is redirected to: {one.packet.number} on "
+            "this host.",
             f"No other machine reaches {one.port}.",
             "Let it pass, also in the configuration of whoever keeps those rules.",
             _accept(one, f"{_number(one)} ct status dnat", _ctstate_dnat(one)),
         )
     first, last = wanted.local_ports
-    ufw = (
-        (f"ufw allow proto {one.packet.protocol} to {_network(one, wanted)} port {first}:{last}",)
-        if "ufw" in one.fate.chain or any("ufw" in name for name in one.fate.base.chains)
-        else ()
-    )
+    ufw = [
+        f"ufw allow proto {protocol} to {_network(one, wanted)} port {first}:{last}"
+        for protocol in Protocol
+        if _is_ufw(one.fate)
+    ]
     return find(
-        f"{one.fate} stops what containers send to public ports over IPv{family}.",
+        f"{_capital(one.fate)} stops what containers send to public ports over IPv{family}.",
         f"Containers on this host do not reach {one.port} over IPv{family}: they come by the "
         "host's own address, as a program of the host's would be reached. Other machines are "
         "not affected.",
@@ -198,8 +199,10 @@ def readable(facts: Facts) -> Seen:
             "publishes: what goes to a container is forwarded, and its rules are about what comes "
             "to the host itself.",
             "Limit a port by binding it to one address in the compose file "
-            '("192.0.2.7:80:80"), or by a rule where the engine leaves room for it.',
-            "iptables -I DOCKER-USER -m conntrack --ctorigdstport 80 ! -s 192.0.2.0/24 -j DROP",
+            '("192.0.2.7:80:80"), or by a rule where the engine leaves room for it, such as this '
+            "one, which lets only 192.0.2.0/24 have port 80.",
+            "iptables -I DOCKER-USER -m conntrack --ctorigdstport 80 --ctdir ORIGINAL "
+            "! -s 192.0.2.0/24 -j DROP",
         )
         for name in managers
     ]
@@ -284,6 +287,8 @@ def _take_out(end: Fate) -> list[str]:
 
 def _let_pass(one: _Stopped, wanted: Wanted) -> list[str]:
     network = _network(one, wanted)
+    if _is_ufw(one.fate):
+        return [f"ufw route allow to {network}"]  # which it keeps; it lets answers pass itself
     ip = "ip6" if one.packet.to.version == 6 else "ip"
     commands = [_accept(one, f"{ip} daddr {network} ct status dnat", f"-d {network}")]
     if not _answers_pass(one):
@@ -296,6 +301,10 @@ def _let_pass(one: _Stopped, wanted: Wanted) -> list[str]:
             )
         )
     return commands
+
+
+def _is_ufw(end: Fate) -> bool:
+    return any(name.startswith("ufw") for name in end.base.chains)
 
 
 def _answers_pass(one: _Stopped) -> bool:
@@ -334,6 +343,11 @@ def _ctstate_dnat(one: _Stopped) -> str:
 
 def _network(one: _Stopped, wanted: Wanted) -> str:
     return str(wanted.pool4 if one.packet.to.version == 4 else wanted.pool6)
+
+
+def _capital(end: Fate) -> str:
+    text = str(end)
+    return text[:1].upper() + text[1:]
 
 
 def _followed(ports: int, what: str) -> str:

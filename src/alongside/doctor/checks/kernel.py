@@ -137,9 +137,15 @@ def _lasting(*settings: str) -> Iterator[str]:
 def rp_filter(facts: Facts) -> Seen:
     """Strict is harmless: the kernel asks for the client's address alone, which nothing here
     changes before it asks."""
-    value = seen(facts.kernel).settings.get("net.ipv4.conf.all.rp_filter", "0")
-    words = {"0": "off", "1": "strict, which does no harm", "2": "loose"}
-    return Seen(f"rp_filter is {words.get(value, value)}")
+    settings = seen(facts.kernel).settings
+    every = int(settings.get("net.ipv4.conf.all.rp_filter", "0"))
+    names = [
+        key.removeprefix("net.ipv4.conf.").removesuffix(".rp_filter")
+        for key, value in settings.items()
+        if key.endswith(".rp_filter") and max(every, int(value)) == 1  # the higher one counts
+    ]
+    strict = sorted(set(names) - {"all", "default", "lo"})
+    return Seen(f"strict on {', '.join(strict)}, which does no harm" if strict else "not strict")
 
 
 def conntrack(facts: Facts) -> Seen:

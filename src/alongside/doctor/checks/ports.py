@@ -10,7 +10,9 @@ from alongside.domain.port import Port
 from alongside.host.listeners import Listener, holders
 from alongside.router.protocol import AddressTarget, HostTarget, RoutedPort
 
-_PROXY = "docker-proxy"
+# The engine's own. With its proxy off dockerd holds the sockets; engine 28 makes them and hands
+# them to the proxy.
+_ENGINE = ("docker-proxy", "dockerd")
 
 
 def shadowed(facts: Facts) -> Seen:
@@ -19,7 +21,7 @@ def shadowed(facts: Facts) -> Seen:
     found = []
     for one in routed:
         for listener in holders(one.port, ports.listeners, ports.addresses):
-            if listener.program != _PROXY and not _is_target(one, listener):
+            if listener.program not in _ENGINE and not _is_target(one, listener):
                 found.append(_shadowed(one, listener))
     return Seen.of(found, f"nobody else listens on {_count(len(routed), 'public port')}")
 
@@ -69,7 +71,7 @@ def local_ports(facts: Facts) -> Seen:
     found = []
     for listener in ports.listeners:
         owner = owners.get((listener.protocol.value, listener.number))
-        if owner is not None and listener.program not in (_PROXY, ""):
+        if owner is not None and listener.program not in (*_ENGINE, ""):
             found.append(
                 problem(
                     f"{listener.program} (pid {listener.pid}) listens on {_where(listener)}, the "

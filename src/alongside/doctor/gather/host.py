@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import shutil
+import socket
 from pathlib import Path
 
 from alongside.doctor.facts import (
@@ -151,11 +152,10 @@ def kernel() -> Kernel:
         "net.ipv6.conf.all.disable_ipv6",
         "net.ipv4.conf.all.rp_filter",
     ]
-    names += [
-        f"net.ipv6.conf.{name}.accept_ra"
-        for name in addressed(_text(Path("/proc/net/if_inet6")))
-        if not name.startswith(_CONTAINERS)
-    ]
+    own = [name for _, name in socket.if_nameindex() if not name.startswith(_CONTAINERS)]
+    names += [f"net.ipv4.conf.{name}.rp_filter" for name in own]
+    with_ipv6 = addressed(_text(Path("/proc/net/if_inet6")))  # the others take no advertisements
+    names += [f"net.ipv6.conf.{name}.accept_ra" for name in own if name in with_ipv6]
     found = {name: _setting(name) for name in names}
     count, most = (_setting(f"net.netfilter.nf_conntrack_{one}") for one in ("count", "max"))
     return Kernel(
@@ -185,7 +185,7 @@ def advertised(routes: str) -> tuple[str, ...]:
 def _setting(name: str) -> str:
     parts = name.split(".")
     # An interface's name may hold dots: eth0.100.
-    if parts[:3] == ["net", "ipv6", "conf"]:
+    if parts[2] == "conf":
         parts = [*parts[:3], ".".join(parts[3:-1]), parts[-1]]
     return _text(_SYS.joinpath(*parts)).strip()
 
