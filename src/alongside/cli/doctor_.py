@@ -48,10 +48,7 @@ def command(ctx: click.Context, as_json: bool) -> int:
         return int(ill)
     table(
         ("", "check", "seen"),
-        [
-            (one.outcome.value, one.id, textwrap.shorten(one.said, 80, placeholder=" …"))
-            for one in checked
-        ],
+        [(one.outcome.value, one.id, _shortened(one.said)) for one in checked],
         "",
     )
     for one in checked:

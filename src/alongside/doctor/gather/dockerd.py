@@ -51,7 +51,7 @@ def options(words: Sequence[str], configured: Mapping[str, Any]) -> EngineOption
 def parse_command(words: Sequence[str]) -> dict[str, str]:
     """`--userland-proxy=false`, `--config-file PATH`; a flag alone is true."""
     found = {}
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+    for word, after in zip(words, [*words, ""][1:], strict=True):
         if word.startswith("--"):
             name, equals, value = word[2:].partition("=")
             alone = after.startswith("-") or not after
