@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from alongside.daemon.context import Context
 from alongside.doctor.catalogue import HOST
-from alongside.doctor.facts import ImageProblem, InstanceState, Unseen, Wanted
+from alongside.doctor.facts import Facts, ImageProblem, InstanceState, Unseen, Wanted
 from alongside.doctor.finding import Json
 from alongside.doctor.gather.host import engine_host, host_facts
 from alongside.domain.errors import AlongsideError, Conflict
@@ -26,7 +26,12 @@ async def doctor(context: Context) -> Json:
         await _table(context),
         await _images(context),
     )
-    return {"checks": [check(facts).to_json() for check in HOST]}
+    # Following thousands of rules takes a while, in which somebody may want to switch.
+    return {"checks": await asyncio.to_thread(_checked, facts)}
+
+
+def _checked(facts: Facts) -> list[Json]:
+    return [check(facts).to_json() for check in HOST]
 
 
 async def _table(context: Context) -> bool | Unseen:

@@ -18,18 +18,21 @@ def daemon(facts: Facts) -> Seen:
 
 def _daemon(answer: Answer) -> Iterator[Finding]:
     if answer.error:
-        allowed = "may not speak" not in answer.error
-        yield problem(
-            answer.error,
+        means = (
             "Nothing can be built, switched or rolled back. Ports that are routed go on reaching "
-            "what they reach; nobody puts the table back if another program flushes it.",
-            answer.hint,
-            *(
-                ("systemctl start alongside  # or: alongside daemon", "journalctl -u alongside")
-                if allowed
-                else ()
-            ),
+            "what they reach; nobody puts the table back if another program flushes it."
         )
+        if "may not speak" in answer.error:
+            yield problem(answer.error, "Only root can use alongside from here.", answer.hint)
+        else:
+            yield problem(
+                answer.error,
+                means,
+                "Start it, and see in its log why it ended. --socket or ALONGSIDE_SOCKET names "
+                "another daemon's socket.",
+                "systemctl start alongside  # or: alongside daemon",
+                "journalctl --unit alongside --since -10min",
+            )
     elif answer.version != answer.ours:
         yield warning(
             f"The daemon is alongside {answer.version}, and this command {answer.ours}.",

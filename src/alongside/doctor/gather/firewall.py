@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from alongside.doctor.facts import Firewall, Unseen
 from alongside.doctor.foreign import iptables, nftables
@@ -33,7 +33,11 @@ async def firewall() -> Firewall | Unseen:
         return listed
     if listed.status != 0:
         return Unseen(f"nft does not list chains: {_first(listed.err, listed.status)}")
-    chains = [one["chain"] for one in json.loads(listed.out)["nftables"] if "chain" in one]
+    try:
+        objects = json.loads(listed.out)["nftables"]
+    except ValueError:
+        return Unseen("nft does not list chains in JSON")
+    chains = [one["chain"] for one in objects if "chain" in one]
     tables = {
         (one["family"], one["table"])
         for one in chains
@@ -59,14 +63,23 @@ async def _table(family: str, table: str) -> list[Base] | str:
     if family != "inet" and table in _IPTABLES:
         saved = await _saved(family, table, "iptables")
         if saved is not None:
-            return iptables.bases(saved, family, "iptables")
+            return await _parsed(f"{family} {table}", iptables.bases, saved, family, "iptables")
     said = await run("nft", "-j", "list", "table", family, table)
     if isinstance(said, Unseen):
         return f"{family} {table}: {said.why}"
     if said.status != 0:
         return f"{family} {table}: {_first(said.err, said.status)}"
-    listing: dict[str, Any] = json.loads(said.out)
-    return nftables.bases(listing)
+    return await _parsed(f"{family} {table}", lambda out: nftables.bases(json.loads(out)), said.out)
+
+
+async def _parsed(
+    table: str, parse: Callable[..., list[Base]], *arguments: object
+) -> list[Base] | str:
+    """Another version may print what was never seen; that hides no other table."""
+    try:
+        return await asyncio.to_thread(parse, *arguments)
+    except (ValueError, LookupError, TypeError) as error:
+        return f"{table}: its listing is not understood ({error!r})"
 
 
 async def _legacy(family: str) -> list[Base] | str:
@@ -81,7 +94,11 @@ async def _legacy(family: str) -> list[Base] | str:
         saved = await _saved(family, table, "iptables-legacy")
         if saved is None:
             return f"{family} {table}: there is no iptables-legacy-save to read it with"
-        found += iptables.bases(saved, family, "iptables-legacy")
+        name = f"{family} {table} (legacy)"
+        parsed = await _parsed(name, iptables.bases, saved, family, "iptables-legacy")
+        if isinstance(parsed, str):
+            return parsed
+        found += parsed
     return found
 
 
