@@ -22,6 +22,11 @@ class Unseen:
     why: str = "not looked at"
 
 
+@dataclass(frozen=True, slots=True)
+class Failed(Unseen):
+    """It was asked, and did not answer: what is known of it is that it is down."""
+
+
 class NotSeen(Exception):
     """A check asked for what could not be seen."""
 
@@ -43,6 +48,7 @@ class Kernel:
     settings: Mapping[str, str]  # net.ipv4.ip_forward -> 1; those that are there
     advertised: tuple[str, ...] = ()  # interfaces with a default route from router advertisements
     conntrack: tuple[int, int] | None = None  # entries now, and at most
+    bridges: bool = False  # whether any instance's is there
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from alongside.doctor.facts import (
     Answer,
     EngineOptions,
     Facts,
+    Failed,
     Firewall,
     Hooks,
     ImageProblem,
@@ -97,7 +98,7 @@ def test_all_is_well_where_all_is_well(check: str) -> None:
 @pytest.mark.parametrize("check", [one.id for one in CHECKS])
 def test_what_was_not_seen_is_not_well(check: str) -> None:
     found = look(check, Facts())
-    assert found.outcome is (PROBLEM if check == "engine" else UNSEEN)
+    assert found.outcome is UNSEEN
 
 
 def sysctl(**settings: str) -> Kernel:
@@ -153,7 +154,7 @@ FOREIGN = replace(
 @pytest.mark.parametrize(
     ("check", "facts", "outcome", "words"),
     [
-        ("engine", {"engine": Unseen("It does not answer.")}, PROBLEM, "systemctl start docker"),
+        ("engine", {"engine": Failed("It does not answer.")}, PROBLEM, "systemctl start docker"),
         ("engine", {"engine": replace(ENGINE, rootless=True)}, PROBLEM, "rootless"),
         ("engine", {"engine": replace(ENGINE, version="19.03.1")}, WARNING, "19.03.1 is older"),
         ("engine", {"engine_host": "tcp://10.0.0.1:2375"}, WARNING, "very host"),
@@ -180,6 +181,27 @@ FOREIGN = replace(
         ("kernel", {"kernel": replace(KERNEL, release=(5, 4))}, PROBLEM, "5.9"),
         ("kernel", {"kernel": replace(KERNEL, release=(5, 15))}, OK, "a change later"),
         ("ip-forward", {"kernel": sysctl(net__ipv4__ip_forward="0")}, PROBLEM, "ip_forward=1"),
+        (
+            "ip-forward",
+            {"kernel": sysctl(net__ipv4__ip_forward="0"), "engine": Failed("down")},
+            OK,
+            "when it starts",
+        ),
+        (
+            "ipv6-forward",
+            {"kernel": sysctl(net__ipv6__conf__all__forwarding="0"), "wanted": Unseen()},
+            OK,
+            "first instance",
+        ),
+        (
+            "ipv6-forward",
+            {
+                "kernel": replace(sysctl(net__ipv6__conf__all__forwarding="0"), bridges=True),
+                "wanted": Unseen(),
+            },
+            PROBLEM,
+            "IPv6",
+        ),
         (
             "ipv6-forward",
             {"kernel": sysctl(net__ipv6__conf__all__forwarding="0")},

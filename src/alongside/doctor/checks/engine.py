@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from alongside.doctor.facts import EngineOptions, Facts, NotSeen, Unseen, seen
+from alongside.doctor.facts import EngineOptions, Facts, Failed, NotSeen, Unseen, seen
 from alongside.doctor.finding import Finding, Seen, problem, warning
 
 OLDEST = (20, 10)  # Debian 12's; older ones are untried
@@ -14,7 +14,7 @@ _RESTART = "systemctl restart docker"
 
 
 def engine(facts: Facts) -> Seen:
-    if isinstance(facts.engine, Unseen):
+    if isinstance(facts.engine, Failed):
         said = facts.engine.why
         return Seen(
             "the engine does not answer",
@@ -29,7 +29,7 @@ def engine(facts: Facts) -> Seen:
                 ),
             ),
         )
-    info = facts.engine
+    info = seen(facts.engine)
     restore = "instances run on while it restarts" if info.live_restore else "no live-restore"
     said = f"Docker {info.version}, API {info.api}, {restore}"
     return Seen(said, tuple(_engine(facts)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from alongside.doctor.facts import Facts, Kernel, Wanted, seen
+from alongside.doctor.facts import Facts, Failed, Kernel, Unseen, seen
 from alongside.doctor.finding import Finding, Seen, problem, warning
 
 _REJECTS = (5, 9)  # reject in prerouting
@@ -41,6 +41,8 @@ def ip_forward(facts: Facts) -> Seen:
     kernel = seen(facts.kernel)
     if kernel.settings.get(_FORWARD4) != "0":
         return Seen("IPv4 is forwarded")
+    if isinstance(facts.engine, Failed):
+        return Seen("IPv4 is not forwarded; the engine turns it on when it starts")
     return Seen(
         f"{_FORWARD4} is 0",
         (
@@ -63,7 +65,11 @@ def ipv6_forward(facts: Facts) -> Seen:
     if kernel.settings[_FORWARD6] != "0":
         return Seen("IPv6 is forwarded")
     wanted = facts.wanted
-    if isinstance(wanted, Wanted) and not any(one.proxy6 for one in wanted.instances):
+    if isinstance(wanted, Unseen):
+        needed = kernel.bridges
+    else:
+        needed = any(one.proxy6 for one in wanted.instances)
+    if not needed:
         return Seen("IPv6 is not forwarded yet; the engine turns it on with the first instance")
     first = [_accept(name) for name in _listening(kernel)]
     trap = (

@@ -13,6 +13,7 @@ from alongside.doctor.facts import (
     POOL,
     EngineOptions,
     Facts,
+    Failed,
     ImageProblem,
     Kernel,
     Ports,
@@ -55,7 +56,7 @@ async def host_facts(
     """All that the host shows to whoever asks. Of the last three the daemon knows."""
     root = os.geteuid() == 0
     info, tools, ports, routes, rules, options = await asyncio.gather(
-        _info(engine),
+        _info(engine, engine_host),
         _tools(compose) if root else _unseen(_ROOT_ONLY),
         _ports(engine),
         _routes(wanted),
@@ -84,11 +85,14 @@ async def _unseen(why: str) -> Unseen:
     return Unseen(why)
 
 
-async def _info(engine: Engine) -> EngineInfo | Unseen:
+async def _info(engine: Engine, host: str) -> EngineInfo | Unseen:
+    path = Path(host.removeprefix("unix://"))
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        return Unseen(f"{path} is not yours to use")
     try:
         return await engine.info()
     except AlongsideError as error:
-        return Unseen(error.message)
+        return Failed(error.message)
 
 
 async def _tools(compose: Compose) -> Tools | Unseen:
@@ -163,6 +167,7 @@ def kernel() -> Kernel:
         settings={name: value for name, value in found.items() if value},
         advertised=advertised(_text(Path("/proc/net/ipv6_route"))),
         conntrack=(int(count), int(most)) if count and most else None,
+        bridges=any(name.startswith(OURS) for _, name in socket.if_nameindex()),
     )
 
 
