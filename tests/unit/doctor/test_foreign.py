@@ -85,6 +85,32 @@ def test_iptables_of_other_tables(line: str, expected: str | None) -> None:
     assert verdict(base, ARRIVING) == expected
 
 
+# As engine 28.0 writes them (moby/moby#49518), with an instance's network for the example's.
+ENGINE_28 = """\
+-A FORWARD -j DOCKER-USER
+-A FORWARD -j DOCKER-FORWARD
+-A DOCKER -d 10.213.0.2/32 ! -i al-1 -o al-1 -p tcp -m tcp --dport 80 -j ACCEPT
+-A DOCKER ! -i al-1 -o al-1 -j DROP
+-A DOCKER ! -i docker0 -o docker0 -j DROP
+-A DOCKER-FORWARD -m set --match-set docker-ext-bridges-v4 dst -m conntrack --ctstate \
+RELATED,ESTABLISHED -j ACCEPT
+-A DOCKER-FORWARD -j DOCKER-ISOLATION-STAGE-1
+-A DOCKER-FORWARD -m set --match-set docker-ext-bridges-v4 dst -j DOCKER
+-A DOCKER-FORWARD -i al-1 -j ACCEPT
+-A DOCKER-ISOLATION-STAGE-1 -i al-1 ! -o al-1 -j DOCKER-ISOLATION-STAGE-2
+-A DOCKER-ISOLATION-STAGE-2 -o docker0 -j DROP
+-A DOCKER-USER -j RETURN
+"""
+
+
+def test_an_engines_own_rules_let_its_published_ports_pass_and_no_others() -> None:
+    base = saved(*ENGINE_28.splitlines(), policy="DROP")
+    assert fate(base, FORWARDED) is None
+    end = fate(base, replace(FORWARDED, number=81))
+    assert end
+    assert (end.verdict, end.chain, end.doubt) == ("drop", "DOCKER", False)
+
+
 def test_a_policy_is_what_is_left_and_says_so() -> None:
     base = saved("-A FORWARD -p udp -j ACCEPT", policy="DROP")
     end = fate(base, FORWARDED)

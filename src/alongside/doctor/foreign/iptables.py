@@ -26,7 +26,9 @@ _KEYS: dict[str, Key] = {
     "--dst-range": "to",
 }
 # Matches whose options above say all; one of another kind is not understood.
-_PLAIN = {"tcp", "udp", "multiport", "conntrack", "state", "addrtype", "comment", "iprange"}
+_PLAIN = {"tcp", "udp", "multiport", "conntrack", "state", "addrtype", "comment", "iprange", "set"}
+# Of the subnets of its bridges: engine 28 asks for them before it goes into its own chains.
+_ENGINES_SETS = ("docker-ext-bridges-v4", "docker-ext-bridges-v6")
 _ENDS = {
     "ACCEPT": "accept",
     "DROP": "drop",
@@ -84,6 +86,10 @@ def rule(line: str) -> tuple[str, Rule]:
                 matches.append(Match(None))
         elif word in _KEYS:
             matches.append(Match(_KEYS[word], _values(word, words.pop(0)), negated))
+        elif word == "--match-set":
+            name, of = words.pop(0), words.pop(0)
+            known = name in _ENGINES_SETS and of == "dst"
+            matches.append(Match("bridged" if known else None, (), negated))
         elif word == "--comment":
             words.pop(0)
         elif word.startswith("-"):

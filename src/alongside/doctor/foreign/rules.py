@@ -21,7 +21,19 @@ from typing import Literal
 from alongside.domain.port import Protocol
 
 Address = IPv4Address | IPv6Address
-Key = Literal["family", "in", "out", "from", "to", "protocol", "number", "state", "status", "type"]
+Key = Literal[
+    "family",
+    "in",
+    "out",
+    "from",
+    "to",
+    "protocol",
+    "number",
+    "state",
+    "status",
+    "bridged",  # to a network of the engine's
+    "type",
+]
 Hook = Literal["prerouting", "input", "forward"]
 
 # What ends a packet's way, or takes it another. Not `accept`: later base chains see it still.
@@ -214,5 +226,6 @@ _MEETS: Mapping[Key, Callable[[tuple[str, ...], Packet], bool | None]] = {
         packet.state in values or (packet.translated and "dnat" in values)
     ),
     "status": lambda values, packet: packet.translated and "dnat" in values,
+    "bridged": lambda _, packet: bool(packet.goes_out),
     "type": lambda values, packet: ("local" if packet.here else "unicast") in values,
 }
