@@ -315,10 +315,11 @@ FOREIGN = replace(
             "foreign-forward",
             {"firewall": wall("forward", 0, policy="drop", family="ip6", by="iptables")},
             PROBLEM,
-            "ip6tables -I c -d fd00:1:2::/48 -m conntrack --ctstate DNAT -j ACCEPT",
+            "ip6tables -t t -I c -d fd00:1:2::/48 -m conntrack --ctstate DNAT -j ACCEPT",
         ),
         ("foreign-forward", {"firewall": wall("forward", 0, "drop")}, PROBLEM, "over IPv4"),
         ("foreign-forward", {"firewall": wall("prerouting", -90, "drop")}, PROBLEM, "over IPv4"),
+        ("foreign-forward", {"firewall": wall("prerouting", -300, "drop")}, OK, ""),
         (
             "foreign-forward",
             {"firewall": wall("forward", 0, "doubt", policy="drop", family="ip")},
