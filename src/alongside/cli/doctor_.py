@@ -74,7 +74,14 @@ def _shortened(text: str) -> str:
 
 
 def _wrapped(text: str) -> str:
-    return textwrap.fill(text, _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT)
+    return textwrap.fill(
+        text,
+        _WIDTH,
+        initial_indent=_INDENT,
+        subsequent_indent=_INDENT,
+        break_on_hyphens=False,  # paths and options are there to be copied
+        break_long_words=False,
+    )
 
 
 def _summary(checked: Sequence[Checked]) -> str:

@@ -160,7 +160,12 @@ FOREIGN = replace(
         ("engine", {"engine_host": "tcp://10.0.0.1:2375"}, WARNING, "very host"),
         ("engine-firewall", {"engine": replace(ENGINE, firewall="nftables")}, WARNING, "not tried"),
         ("engine-firewall", {"engine": replace(ENGINE, firewall="iptables")}, OK, "iptables"),
-        ("engine-firewall", {"options": EngineOptions(iptables=False)}, WARNING, "masquerade"),
+        (
+            "engine-firewall",
+            {"options": EngineOptions(iptables=False)},
+            WARNING,
+            "nobody masquerades",
+        ),
         ("engine-firewall", {"options": EngineOptions(ip6tables=False)}, WARNING, "IPv6"),
         (
             "engine-firewall",

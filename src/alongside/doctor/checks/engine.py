@@ -78,9 +78,9 @@ def _backend(facts: Facts) -> Iterator[Finding]:
     if isinstance(options, EngineOptions) and not options.iptables:
         yield warning(
             "The engine was told to leave iptables alone (`iptables: false`).",
-            "It does not masquerade: instances reach nothing outside, and answers to UDP and TCP "
-            "that an instance began itself do not come back. Nor does it keep containers of one "
-            "network from another's; alongside's guard keeps other machines off instances.",
+            "Ports are served as always. But nobody masquerades: instances get no answer from "
+            "networks that do not know their addresses, the internet first. Nor is a container "
+            "kept from those of other networks.",
             f"Let it, or masquerade by rules of your own. Without the line in {options.file} and "
             "with the engine restarted it does.",
             _RESTART,
