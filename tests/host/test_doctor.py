@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,8 +44,6 @@ def alongside(repository: Repository) -> Installation:
 
 def examined(alongside: Installation, cwd: Path | None = None) -> Any:
     """What it says as JSON. Its exit code is 1 where it finds a problem, and else 0."""
-    import json
-
     done = alongside("doctor", "--json", check=False, cwd=cwd)
     found = json.loads(done.stdout)
     severities = [one["severity"] for one in found["findings"]]
@@ -64,11 +65,15 @@ def follow(host: Host, finding: dict[str, Any], *beginnings: str) -> None:
         commands = [one for one in finding["commands"] if one.startswith(beginning)]
         assert commands, finding
         for command in commands:
-            if command.startswith("sysctl -w "):  # of a package that small machines lack
-                name, _, value = command.removeprefix("sysctl -w ").partition("=")
+            words = shlex.split(command, comments=True)
+            # sysctl and kill are of a package that small machines lack.
+            if words[:2] == ["sysctl", "-w"]:
+                name, _, value = words[2].partition("=")
                 host.sysctl(name, int(value))
+            elif words[0] == "kill":
+                os.kill(int(words[1]), signal.SIGTERM)
             else:
-                host.run(shlex.split(command, comments=True))
+                host.run(words)
 
 
 def answers(host: Host, version: int = 4) -> str:
