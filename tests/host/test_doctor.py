@@ -263,8 +263,6 @@ def test_a_firewall_that_drops_what_containers_send(alongside: Installation) -> 
 
 
 def test_hooks_that_somebody_took_over(alongside: Installation, repository: Repository) -> None:
-    assert found_by(alongside, "hooks", repository.path) == []
-    was = repository.git("config", "core.hooksPath", check=False).stdout.strip()
     elsewhere = repository.path / "tools"
     repository.git("config", "core.hooksPath", str(elsewhere))
     repository.tag("2-silent")
@@ -276,7 +274,6 @@ def test_hooks_that_somebody_took_over(alongside: Installation, repository: Repo
     alongside(*finding["commands"][0].split()[1:], cwd=repository.path)
     assert found_by(alongside, "hooks", repository.path) == []
     assert "web@2 is released" in repository.tag("2").stderr
-    assert was != str(elsewhere)
 
 
 def test_hooks_that_cannot_run_or_are_of_another_version(
@@ -285,14 +282,13 @@ def test_hooks_that_cannot_run_or_are_of_another_version(
     asked = ("rev-parse", "--path-format=absolute", "--git-path", "hooks")
     folder = Path(repository.git(*asked).stdout.strip())
     hook = folder / "reference-transaction"
-    hook.chmod(0o644)
-    (finding,) = found_by(alongside, "hooks", repository.path)
-    follow(alongside.host, finding, "chmod ")
-    assert found_by(alongside, "hooks", repository.path) == []
     hook.write_text(hook.read_text() + "# more\n")
-    (finding,) = found_by(alongside, "hooks", repository.path)
-    assert finding["severity"] == "warning"
-    alongside(*finding["commands"][0].split()[1:], cwd=repository.path)
+    hook.chmod(0o644)
+    findings = found_by(alongside, "hooks", repository.path)
+    assert [one["severity"] for one in findings] == ["problem", "warning"]
+    follow(alongside.host, findings[0], "chmod ")
+    assert os.access(hook, os.X_OK)
+    alongside(*findings[1]["commands"][0].split()[1:], cwd=repository.path)
     assert found_by(alongside, "hooks", repository.path) == []
 
 
@@ -336,11 +332,8 @@ def test_the_daemon_is_down(alongside: Installation, repository: Repository) -> 
             assert outcomes[check] == "ok"
         for check in ("table", "images"):
             assert outcomes[check] == "unseen"
-        said = alongside("doctor", check=False).stdout
-        assert "could not be seen" in said
     finally:
         alongside.start()
-    assert found_by(alongside, "daemon", repository.path) == []
 
 
 def test_the_engine_is_down_and_comes_back_without_its_proxy(
