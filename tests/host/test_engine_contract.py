@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import shutil
 import tarfile
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -438,6 +439,15 @@ async def test_down_takes_the_project_and_its_network(bench: Bench) -> None:
     names = [network.name for network in await bench.engine.networks()]
     assert "one_default" not in names
     assert "bridge" in names
+
+
+async def test_the_engine_says_what_it_is(bench: Bench) -> None:
+    info = await bench.engine.info()
+
+    assert re.match(r"\d+\.\d+", info.version)
+    assert re.fullmatch(r"1\.\d+", info.api)
+    assert info.firewall in ("", "iptables", "nftables")
+    assert (info.live_restore, info.rootless, info.pools) == (False, False, ())
 
 
 async def test_networks_name_their_bridges(bench: Bench) -> None:

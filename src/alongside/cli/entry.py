@@ -36,6 +36,7 @@ VERBS = {
     "ports": "Show which version each port reaches.",
     "port": "Give a public port to anything that listens on this host.",
     "status": "Show services, versions, and who has the ports.",
+    "doctor": "Look for what is wrong on this host, and say the remedy.",
     "history": "Show what was done, by whom, and why.",
     "shell-init": "Print shell functions with the article's names.",
     "daemon": "Run the daemon.",

@@ -58,6 +58,10 @@ _STYLES = {
     "unhealthy": "red",
     "failed": "red",
     "interrupted": "yellow",
+    "ok": "green",
+    "warning": "yellow",
+    "problem": "red",
+    "unseen": "dim",
     "none": "dim",
     "-": "dim",
 }

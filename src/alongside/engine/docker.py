@@ -70,12 +70,7 @@ class DockerEngine:
     async def info(self) -> EngineInfo:
         found = await self._ask("say what it is", lambda docker: docker.system.info())
         client = await self._connected()
-        return EngineInfo(
-            version=found["ServerVersion"],
-            api=client.api_version.removeprefix("v"),
-            operating_system=found["OperatingSystem"],
-            root=found["DockerRootDir"],
-        )
+        return wire.engine(found, client.api_version.removeprefix("v"))
 
     async def containers(self) -> list[Container]:
         # Health, exit code and restarts are not in the list.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from pathlib import Path
 from typing import Any
 from typing import Protocol as Seam
@@ -26,6 +26,10 @@ class EngineInfo:
     api: str
     operating_system: str
     root: str  # its data root
+    live_restore: bool = False  # containers run on while it is restarted
+    rootless: bool = False
+    firewall: str = ""  # iptables, nftables; "" where it does not say (before 28)
+    pools: tuple[IPv4Network, ...] = ()  # default-address-pools, where they are set
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address, ip_network
 from typing import Any
 from typing import Protocol as Seam
 
 from alongside.domain.port import Protocol
-from alongside.engine.protocol import Container, Event, Image, Network, Published
+from alongside.engine.protocol import Container, EngineInfo, Event, Image, Network, Published
 
 Json = Mapping[str, Any]
 
@@ -24,6 +24,21 @@ class Row(Seam):
 # The name option of bridges; without it Docker names them itself (libnetwork, bridge driver).
 _BRIDGE_NAME = "com.docker.network.bridge.name"
 _COMPOSE_PROJECT = "com.docker.compose.project"
+
+
+def engine(found: Json, api: str) -> EngineInfo:
+    """From `GET /info`, asked in that version of the API."""
+    pools = [ip_network(one["Base"]) for one in found.get("DefaultAddressPools") or ()]
+    return EngineInfo(
+        version=found["ServerVersion"],
+        api=api,
+        operating_system=found["OperatingSystem"],
+        root=found["DockerRootDir"],
+        live_restore=bool(found.get("LiveRestoreEnabled")),
+        rootless="name=rootless" in (found.get("SecurityOptions") or ()),
+        firewall=(found.get("FirewallBackend") or {}).get("Driver", ""),
+        pools=tuple(one for one in pools if isinstance(one, IPv4Network)),
+    )
 
 
 def container(found: Json) -> Container:

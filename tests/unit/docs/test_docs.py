@@ -10,6 +10,7 @@ import pytest
 
 from alongside.cli.entry import VERBS, load
 from alongside.daemon.api import create
+from alongside.doctor.catalogue import CHECKS
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("bench/*.md")])
@@ -46,6 +47,12 @@ def test_every_path_of_the_api_is_documented() -> None:
         shown = re.sub(r"\{(\w+)\}", lambda match: match[1].upper(), path)
         for method in methods:
             assert f"`{method.upper()} {shown}`" in text
+
+
+def test_every_check_of_the_doctor_is_documented_and_no_other() -> None:
+    text = (ROOT / "docs" / "doctor.md").read_text()
+    rows = re.findall(r"^\| `([a-z0-9-]+)` \| ([^|]+) \| [^|]+ \|$", text, re.MULTILINE)
+    assert sorted(rows) == sorted((check.id, check.about) for check in CHECKS)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

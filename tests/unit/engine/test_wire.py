@@ -1,8 +1,10 @@
 """Answers of engines 20.10 and 28, cut down to what is read."""
 
 from copy import deepcopy
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import Any
+
+import pytest
 
 from alongside.domain.port import Protocol
 from alongside.engine import wire
@@ -33,6 +35,30 @@ INSPECTED: dict[str, Any] = {
         }
     },
 }
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({}, (False, False, "", ())),
+        (
+            {
+                "LiveRestoreEnabled": True,
+                "SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless"],
+                "FirewallBackend": {"Driver": "nftables"},
+                "DefaultAddressPools": [{"Base": "10.200.0.0/16", "Size": 24}],
+            },
+            (True, True, "nftables", (IPv4Network("10.200.0.0/16"),)),
+        ),
+        ({"DefaultAddressPools": [{"Base": "fd00::/56", "Size": 64}]}, (False, False, "", ())),
+    ],
+)
+def test_what_an_engine_is(more: dict[str, Any], expected: tuple[object, ...]) -> None:
+    said = {"ServerVersion": "29.0.1", "OperatingSystem": "Debian", "DockerRootDir": "/d", **more}
+    found = wire.engine(said, "1.51")
+
+    assert (found.version, found.api, found.root) == ("29.0.1", "1.51", "/d")
+    assert (found.live_restore, found.rootless, found.firewall, found.pools) == expected
 
 
 def test_a_running_container() -> None:

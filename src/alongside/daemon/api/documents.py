@@ -51,6 +51,30 @@ class Info(Document):
     problems: Problems
 
 
+class Finding(Document):
+    """What a check has against the host."""
+
+    severity: Literal["warning", "problem"]
+    what: Annotated[str, Field(description="What was seen.")]
+    means: Annotated[str, Field(description="What follows for the ports.")]
+    remedy: Annotated[str, Field(description="What to do about it; may be empty.")]
+    commands: Annotated[list[str], Field(description="To be pasted, in this order.")]
+
+
+class Checked(Document):
+    id: Annotated[str, Field(description="Stays.", examples=["ipv6-forward"])]
+    outcome: Annotated[
+        Literal["ok", "unseen", "warning", "problem"],
+        Field(description="Its worst finding; `unseen` where it could not be looked at."),
+    ]
+    said: Annotated[str, Field(description="What was seen, or why not.")]
+    findings: list[Finding]
+
+
+class Doctor(Document):
+    checks: list[Checked]
+
+
 class Share(Document):
     """A version's part of a split: its weight, of the sum of all."""
 

@@ -14,6 +14,7 @@ from alongside.daemon.api.answers import answer, answers, ndjson, streams, write
 from alongside.daemon.api.bodies import REFERENCE, Flag, Reference, Service, Text
 from alongside.daemon.api.route import StrictRoute
 from alongside.daemon.context import Context
+from alongside.daemon.doctor import doctor as examine
 from alongside.daemon.operations import Operations
 from alongside.daemon.verbs.change import one_version
 from alongside.domain.errors import NotFound
@@ -32,6 +33,11 @@ def reading(context: Context, operations: Operations) -> APIRouter:
     async def status(service: Service = None) -> Response:
         """Show services, their versions newest first, and who has the ports."""
         return answer(await reads.status(context, service))
+
+    @router.get("/doctor", **answers(documents.Doctor))
+    async def doctor() -> Response:
+        """Look for what is wrong on this host, with what it means and the remedy."""
+        return answer(await examine(context))
 
     @router.get("/releases", **answers(documents.Releases, 404))
     async def releases(service: Service = None) -> Response:

@@ -1,0 +1,1 @@
+"""From facts to findings: each check is a pure function."""
