@@ -35,7 +35,7 @@ def command(ctx: click.Context, remove: bool, file: str, dry_run: bool) -> None:
     repository = Repository.discover()
     if remove:
         if dry_run:
-            click.echo("Would take the hooks out and put the former core.hooksPath back.")
+            click.echo("Would take the hooks out; those that were there before stay.")
             return
         for sentence in githooks.remove(repository):
             click.echo(sentence)

@@ -1,6 +1,6 @@
 """The hooks in a person's repository: installing them, taking them out, and what they do."""
 
-from alongside.githooks.install import install, installed, remove
+from alongside.githooks.install import install, installed, problem, remove
 from alongside.githooks.run import Builds, run
 
-__all__ = ["Builds", "install", "installed", "remove", "run"]
+__all__ = ["Builds", "install", "installed", "problem", "remove", "run"]

@@ -9,13 +9,6 @@ import pytest
 from support.git import Git, install
 
 
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    path = tmp_path / "log"
-    path.touch()
-    return path
-
-
 def test_hooks_in_the_git_folder_go_on_with_arguments_and_input(git: Git, log: Path) -> None:
     git.script(".git/hooks/commit-msg", f'echo "commit-msg $1" >> {log}')
     git.script(".git/hooks/reference-transaction", f'cat > {log}.$1; test "$1" != aborted')
