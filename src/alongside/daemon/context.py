@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from alongside.daemon.news import News
 from alongside.daemon.paths import StatePaths
 from alongside.domain.history import trail
 from alongside.domain.instance import Instance
@@ -56,7 +57,10 @@ class Context:
     background: set[asyncio.Task[None]] = field(default_factory=set)
     on_change: Callable[[], None] = lambda: None  # wakes the reconciler
 
+    news: News = field(default_factory=News)
+
     def __post_init__(self) -> None:
+        self.database.on_commit = self.news.tell
         self.releases = Releases(self.database)
         self.instances = Instances(self.database)
         self.routes = Routes(self.database)

@@ -17,6 +17,7 @@ import uvicorn
 
 from alongside.daemon.api import create
 from alongside.daemon.context import Context
+from alongside.daemon.news import News
 from alongside.daemon.operations import Operations
 from alongside.daemon.paths import StatePaths
 from alongside.daemon.peers import PeerProtocol, bind
@@ -92,7 +93,8 @@ async def _serve(context: Context, socket: Path) -> None:
     reconciler.settle()
     await reconciler.restore()
     listener = bind(socket)
-    server = uvicorn.Server(
+    server = Server(
+        context.news,
         uvicorn.Config(
             create(context, operations),
             http=PeerProtocol,
@@ -101,7 +103,7 @@ async def _serve(context: Context, socket: Path) -> None:
             log_config=None,
             server_header=False,
             timeout_graceful_shutdown=2,
-        )
+        ),
     )
     async with _background(reconciler.run()):
         _log.info("listening on %s, state in %s", socket, context.paths.root)
@@ -113,6 +115,18 @@ async def _serve(context: Context, socket: Path) -> None:
     await context.engine.close()
     context.database.close()
     socket.unlink(missing_ok=True)
+
+
+class Server(uvicorn.Server):
+    """Sends those away who wait for a change, before it waits for those who are answered."""
+
+    def __init__(self, news: News, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._news = news
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        self._news.end()
+        await super().shutdown(sockets)
 
 
 @asynccontextmanager

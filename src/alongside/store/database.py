@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +17,7 @@ class Database:
     def __init__(self, path: Path | str) -> None:
         """Open or create; run the migrations that are missing. Raises Unavailable."""
         self.rollbacks = 0  # how many transactions were taken back
+        self.on_commit: Callable[[], None] = lambda: None
         try:
             self.connection = sqlite3.connect(path, isolation_level=None)
             self.connection.row_factory = sqlite3.Row
@@ -71,6 +72,7 @@ class Database:
                     hint="Nothing has changed. Look at the free space of the state folder.",
                 ) from error
             raise
+        self.on_commit()
 
     def setting(self, key: str, default: str) -> str:
         """The value kept under `key`; `default` is kept if there is none yet."""
