@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -76,6 +77,13 @@ def test_an_interrupt_ends_it_as_well(watch: Open) -> None:
         terminal.type("C-c")
         assert terminal.ended() == 130
         assert "Traceback" not in terminal.text()
+
+
+def test_whoever_ends_it_from_outside_leaves_the_terminal_as_it_was(watch: Open) -> None:
+    with watch() as terminal:
+        terminal.shows("q quits")
+        terminal.kill(signal.SIGTERM)
+        assert terminal.ended() == 128 + signal.SIGTERM
 
 
 def test_no_color_has_no_escape_sequences(daemon: Served, watch: Open) -> None:

@@ -36,6 +36,7 @@ class Terminal:
         unset: Sequence[str] = (),
     ) -> None:
         self._socket = folder / "t"
+        self._pid = folder / "pid"
         self._arguments = arguments
         self._environment = [f"{key}={text}" for key, text in environment.items()]
         self._unset = unset
@@ -52,6 +53,7 @@ class Terminal:
         # tmux has a TERM of its own, so the rest goes the same way.
         python = [sys.executable, "-m", "alongside", *self._arguments]
         command = shlex.join(["env", *self._environment, *python])
+        command = f"sh -c {shlex.quote(f'echo $$ >{self._pid}; exec {command}')}"
         self.type(f"stty -a | cksum; {command}; echo ended with $?; stty -a | cksum", "Enter")
         return self
 
@@ -74,6 +76,9 @@ class Terminal:
 
     def type(self, *keys: str) -> None:
         self._tmux("send-keys", *keys)
+
+    def kill(self, signal: int) -> None:
+        os.kill(int(self._pid.read_text()), signal)
 
     def resize(self, width: int, height: int) -> None:
         self._tmux("resize-window", "-x", str(width), "-y", str(height))

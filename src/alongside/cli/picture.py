@@ -176,15 +176,18 @@ def _lanes(
 def _lane(
     service: _Service, number: int, form: _Form, columns: Mapping[str, int], ascii_only: bool
 ) -> Iterator[Piece]:
-    yield _mark(service.cells["state"][number], ascii_only)
+    cells = service.cells
+    yield _mark(cells["state"][number], cells["remark"][number].short == _DOWN, ascii_only)
     for name, width in columns.items():
-        cell = service.cells[name][number]
+        cell = cells[name][number]
         text = _text(name, cell, form, ascii_only)
         yield Piece(f"{text:<{width}}  ", cell.style)
 
 
-def _mark(state: Cell, ascii_only: bool) -> Piece:
+def _mark(state: Cell, down: bool, ascii_only: bool) -> Piece:
     """The state in one character, for those who see no colours or no column of it."""
+    if down:
+        return Piece("! ", "red")
     shapes = _SHAPES.get(state.text, "○o")
     return Piece(f"{shapes[ascii_only]} ", state.style)
 
@@ -323,11 +326,12 @@ _STYLES = {
     "unhealthy": "red",
     "none": "dim",
 }
+_DOWN = "down!"
 _REMARKS = {
     "bad": ("red", "bad"),
     "the one that runs": ("", ""),
-    "is to run, and does not!": ("red", "down!"),
-    "has ports, and does not run!": ("red", "down!"),
+    "is to run, and does not!": ("red", _DOWN),
+    "has ports, and does not run!": ("red", _DOWN),
     "rollback goes here": ("cyan", "rollback"),
 }
 _SHAPES = {  # in Unicode and in ASCII

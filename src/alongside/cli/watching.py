@@ -40,6 +40,7 @@ def follow(client: Client, service: str | None) -> Iterator[Json | Unavailable]:
     Never ends. Raises what the daemon refuses."""
     revision, away = "", False
     while True:
+        asked = time.monotonic()
         try:
             found = client.get("/v1/status", service=service, unlike=revision, wait=WAIT)
         except Unavailable as error:
@@ -50,6 +51,8 @@ def follow(client: Client, service: str | None) -> Iterator[Json | Unavailable]:
             continue
         if away or found["revision"] != revision:
             yield found
+        elif time.monotonic() - asked < AGAIN:
+            time.sleep(AGAIN)  # it did not wait: it is about to stop
         away, revision = False, found["revision"]
 
 

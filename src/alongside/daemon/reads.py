@@ -53,7 +53,7 @@ async def info(context: Context, pid: int) -> Json:
 async def status(context: Context, service: str | None) -> Json:
     picture = await _Picture.take(context, service)
     services: list[Json] = []
-    pending = context.journal.pending()
+    pending = context.journal.running()
     for name in picture.services():
         routes = [route for route in picture.routes if route.service == name]
         versions = list(dict.fromkeys(one for route in routes for one in route.split.versions))
