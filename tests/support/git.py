@@ -40,18 +40,22 @@ class Git:
             check=False,
         )
 
-    def alongside(self, *arguments: str) -> str:
+    def alongside(self, *arguments: str, check: bool = True) -> str:
+        return self.program(sys.executable, "-m", "alongside", *arguments, check=check)
+
+    def program(self, *command: str, check: bool = True, **env: str) -> str:
+        """What a command says in the repository; `check` False is for what should fail."""
         done = subprocess.run(
-            [sys.executable, "-m", "alongside", *arguments],
+            command,
             cwd=self.path,
-            env=_environment(self.socket),
+            env=_environment(self.socket) | env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stdout
+        assert (done.returncode == 0) == check, done.stdout
         return done.stdout
 
     def commit(self, files: dict[str, str] | None = None) -> str:

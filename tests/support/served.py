@@ -28,9 +28,11 @@ from alongside.client import Client
 from alongside.daemon import context as context_module
 from alongside.daemon.api import create
 from alongside.daemon.context import Context
+from alongside.daemon.news import News
 from alongside.daemon.parts import attach
 from alongside.daemon.paths import StatePaths
 from alongside.daemon.peers import PeerProtocol, bind
+from alongside.daemon.server import Server
 from alongside.daemon.verbs import assign as assign_module
 from alongside.engine.fake import FakeCompose, FakeEngine
 from alongside.plan.observed import Pool
@@ -108,6 +110,7 @@ class Served:
         listener = bind(self.socket)
         app = self._wrap(create(self.context, operations))
         self._server = _Server(
+            self.context.news,
             uvicorn.Config(
                 app,
                 http=PeerProtocol,
@@ -161,9 +164,9 @@ class Served:
         return list(self.client.change(verb, body))
 
 
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ready: threading.Event) -> None:
-        super().__init__(config)
+class _Server(Server):
+    def __init__(self, news: News, config: uvicorn.Config, ready: threading.Event) -> None:
+        super().__init__(news, config)
         self._is_ready = ready
 
     async def startup(self, *arguments: Any, **named: Any) -> None:

@@ -28,7 +28,11 @@ def command(
     Without a TAG, the one at HEAD. The same version again from the same commit changes nothing;
     from another commit it is refused.
     """
+    from alongside import githooks
+
     repository = Repository.discover()
+    if silence := githooks.problem(repository):
+        click.echo(f"alongside: {silence} To have them built again: alongside init", err=True)
     source = repository.resolve_tag(tag or _at_head(repository))
     events = send(
         Client(ctx.obj),

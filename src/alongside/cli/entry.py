@@ -13,7 +13,7 @@ from importlib import import_module
 import click
 
 from alongside import __version__
-from alongside.domain.errors import AlongsideError
+from alongside.domain.errors import AlongsideError, NotFound
 
 # Verb -> its module and its line in --help, so that --help loads none of them.
 VERBS = {
@@ -118,6 +118,21 @@ def _say(error: AlongsideError) -> None:
         click.echo(f"  {error.hint}", err=True)
     for line in error.log:
         click.echo(f"  | {line}", err=True)
+    if isinstance(error, NotFound):
+        _say_why_not_built()
+
+
+def _say_why_not_built() -> None:
+    """Whoever misses a release may be in a repository whose tags are no longer built."""
+    from alongside import githooks
+    from alongside.git import Repository
+
+    try:
+        silence = githooks.problem(Repository.discover())
+    except AlongsideError:
+        return  # no repository here, and nothing to say of its hooks
+    if silence:
+        click.echo(f"  {silence} To have them built again: alongside init", err=True)
 
 
 def _bug(error: Exception) -> None:

@@ -86,6 +86,19 @@ def local_ports(version: Json) -> str:
     return ", ".join(f"{number} ({', '.join(to)})" for number, to in numbers.items()) or "-"
 
 
+def remark(service: Json, version: Json) -> str:
+    """What a person should know of a version."""
+    if version["bad"]:
+        return "bad"
+    if version["current"] and version["state"] == "running":
+        return "the one that runs"
+    if version["current"]:
+        return "is to run, and does not!"
+    if version["routed"] and version["state"] != "running":
+        return "has ports, and does not run!"
+    return "rollback goes here" if version["version"] == service["rollback_to"] else ""
+
+
 def problems(document: Json) -> None:
     for problem in document.get("problems", ()):
         click.echo(f"alongside: {problem}", err=True)

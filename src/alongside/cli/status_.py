@@ -2,24 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import os
+import sys
 
 import click
 
-from alongside.cli.reading import local_ports, print_json, problems, reading, table
+from alongside.cli.reading import Json, local_ports, print_json, problems, reading, remark, table
 from alongside.client import Client
 
 
-@click.command("status", epilog="Example: alongside status dns")
+@click.command("status", epilog="Example: alongside status dns --watch")
 @click.argument("service", required=False)
+@click.option("-w", "--watch", is_flag=True, help="A picture, drawn again at each change.")
 @reading
 @click.pass_context
-def command(ctx: click.Context, service: str | None, as_json: bool) -> None:
-    """Show services, their versions newest first, and who has the ports."""
-    found = Client(ctx.obj).get("/v1/status", service=service)
+def command(ctx: click.Context, service: str | None, watch: bool, as_json: bool) -> int:
+    """Show services, their versions newest first, and who has the ports.
+
+    With --watch it goes on until `q` or Ctrl-C; off a terminal it prints the table at each
+    change, and with --json a line.
+    """
+    client = Client(ctx.obj)
+    if watch:
+        return _watch(client, service, as_json)
+    found = client.get("/v1/status", service=service)
     if as_json:
         print_json(found)
-        return
+    else:
+        _print(found)
+    return 0
+
+
+def _watch(client: Client, service: str | None, as_json: bool) -> int:
+    from alongside.cli import watching
+
+    if as_json:
+        return watching.printed(client, service, _print_line)
+    if not sys.stdout.isatty():
+        return watching.printed(client, service, _print_next)
+    if os.environ.get("TERM", "dumb") in ("", "dumb"):
+        return watching.printed(client, service, watching.print_picture)
+    return watching.on_screen(client, service)
+
+
+def _print_line(found: Json) -> None:
+    click.echo(json.dumps(found, ensure_ascii=False))
+
+
+def _print_next(found: Json) -> None:
+    _print(found)
+    click.echo()
+
+
+def _print(found: Json) -> None:
     problems(found)
     rows = [
         (
@@ -27,7 +63,7 @@ def command(ctx: click.Context, service: str | None, as_json: bool) -> None:
             version["version"],
             version["health"] or version["state"].replace("none", "-"),
             _ports(one, version["version"]),
-            _remark(one, version),
+            remark(one, version),
             local_ports(version),
         )
         for one in found["services"]
@@ -40,7 +76,7 @@ def command(ctx: click.Context, service: str | None, as_json: bool) -> None:
     )
 
 
-def _ports(service: dict[str, Any], version: str) -> str:
+def _ports(service: Json, version: str) -> str:
     """The ports that reach a version; with its part where it shares one."""
     found = []
     for port in service["ports"]:
@@ -50,15 +86,3 @@ def _ports(service: dict[str, Any], version: str) -> str:
                 part = "" if share["weight"] == total else f" {share['weight'] * 100 // total}%"
                 found.append(f"{port['port']}{part}")
     return ", ".join(found) or "-"
-
-
-def _remark(service: dict[str, Any], version: dict[str, Any]) -> str:
-    if version["bad"]:
-        return "bad"
-    if version["current"] and version["state"] == "running":
-        return "the one that runs"
-    if version["current"]:
-        return "is to run, and does not!"
-    if version["routed"] and version["state"] != "running":
-        return "has ports, and does not run!"
-    return "rollback goes here" if version["version"] == service["rollback_to"] else ""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from alongside.daemon.news import News
 from alongside.daemon.operations import Operations
 from alongside.daemon.paths import StatePaths
 from alongside.domain.deployment import Mark
@@ -74,7 +75,10 @@ class Context:
     follower: Follower = field(init=False)
     collector: Collector = field(init=False)
 
+    news: News = field(default_factory=News)
+
     def __post_init__(self) -> None:
+        self.database.on_commit = self.news.tell
         self.releases = Releases(self.database)
         self.instances = Instances(self.database)
         self.routes = Routes(self.database)

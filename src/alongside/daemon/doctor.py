@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 
 from alongside.daemon.context import Context
 from alongside.doctor.catalogue import HOST
@@ -104,7 +105,9 @@ async def _images(context: Context) -> tuple[ImageProblem, ...] | Unseen:
     found = []
     for release in releases:
         try:
-            observed.check_image(release)
+            archived = context.paths.archive(release).exists()
+            versions = frozenset({release.version} if archived else ())
+            replace(observed, archived=versions).has_image(release)
         except Conflict as error:
             needed = (release.service, str(release.version)) in routed
             found.append(ImageProblem(error.message, error.hint, needed))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from hashlib import blake2b
 from typing import Any
+
+from pydantic_core import to_json
 
 from alongside import __version__
 from alongside.daemon.beside import Beside
@@ -51,7 +54,8 @@ async def info(context: Context, pid: int) -> Json:
 
 async def status(context: Context, service: str | None) -> Json:
     picture = await _Picture.take(context, service)
-    services = []
+    services: list[Json] = []
+    pending = context.journal.running()
     for name in picture.services():
         routes = [route for route in picture.routes if route.service == name]
         versions = list(dict.fromkeys(one for route in routes for one in route.split.versions))
@@ -75,10 +79,12 @@ async def status(context: Context, service: str | None) -> Json:
                 "follow": picture.follow(name, current),
                 "hold": _hold(hold) if hold else None,
                 "ports": [{"port": str(route.port), "split": _shares(route)} for route in routes],
+                "doing": [_doing(context, entry) for entry in pending if entry.service == name],
                 "versions": [picture.version(release, versions) for release in releases],
             }
         )
-    return {"services": services, "problems": picture.problems}
+    document = {"services": services, "problems": picture.problems}
+    return document | {"revision": blake2b(to_json(document), digest_size=8).hexdigest()}
 
 
 async def releases(context: Context, service: str | None) -> Json:
@@ -371,6 +377,17 @@ def _entry(context: Context, entry: Entry) -> Json:
         "detail": entry.detail,
         "output": context.journal.output(entry.id),
         "steps": [list(step) for step in context.journal.steps(entry.id)],
+    }
+
+
+def _doing(context: Context, entry: Entry) -> Json:
+    """An operation that runs, and how far it is."""
+    steps = [name for name, state in context.journal.steps(entry.id) if state == "started"]
+    return {
+        "id": entry.id,
+        "verb": entry.verb,
+        "to": entry.after,
+        "step": steps[-1] if steps else "",
     }
 
 

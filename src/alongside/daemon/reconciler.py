@@ -119,13 +119,16 @@ class Reconciler:
             try:
                 await self._meet_engine()
                 self._context.problems.pop("engine", None)
+                self._context.news.tell()
                 async for event in self._context.engine.events():
+                    self._context.news.tell()
                     if event.kind == "network" and event.action in ("create", "destroy"):
                         await self._refresh_bridges()
             except AlongsideError as error:
                 if "engine" not in self._context.problems:
                     _log.warning("the engine does not answer: %s", error.message)
                 self._context.problems["engine"] = error.message
+                self._context.news.tell()
             await asyncio.sleep(RETRY)
 
     async def _meet_engine(self) -> None:

@@ -3,16 +3,32 @@ daemon loads it meanwhile."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import uvicorn
 
 from alongside.daemon.api import create
 from alongside.daemon.context import Context
+from alongside.daemon.news import News
 from alongside.daemon.operations import Operations
 from alongside.daemon.peers import PeerProtocol
 
 
+class Server(uvicorn.Server):
+    """Sends those away who wait for a change, before it waits for those who are answered."""
+
+    def __init__(self, news: News, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._news = news
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        self._news.end()
+        await super().shutdown(sockets)
+
+
 def server(context: Context, operations: Operations) -> uvicorn.Server:
-    return uvicorn.Server(
+    return Server(
+        context.news,
         uvicorn.Config(
             create(context, operations),
             http=PeerProtocol,
@@ -21,5 +37,5 @@ def server(context: Context, operations: Operations) -> uvicorn.Server:
             log_config=None,
             server_header=False,
             timeout_graceful_shutdown=2,
-        )
+        ),
     )

@@ -5,8 +5,18 @@ from alongside.githooks.install import (
     installed,
     planned,
     planned_removal,
+    problem,
     remove,
 )
 from alongside.githooks.run import Builds, run
 
-__all__ = ["Builds", "install", "installed", "planned", "planned_removal", "remove", "run"]
+__all__ = [
+    "Builds",
+    "install",
+    "installed",
+    "planned",
+    "planned_removal",
+    "problem",
+    "remove",
+    "run",
+]

@@ -2,7 +2,7 @@
 # Installed by `alongside init`; taken out by `alongside init --remove`.
 # Runs the hook of this name that was here before, then the repository's own in .githooks/,
 # then alongside's part of it. The first that fails decides.
-former=@FORMER@
+@FORMER@
 own=@OWN@
 name=${0##*/}
 
@@ -20,8 +20,8 @@ pre-push | pre-receive | post-receive | post-rewrite | proc-receive)
     ;;
 esac
 
-run "$former/$name" "$@" || exit
-if [ -n "$own" ] && [ "$own" != "$former" ]; then
+run "$former" "$@" || exit
+if [ -n "$own" ] && ! [ "$own/$name" -ef "$former" ]; then
     run "$own/$name" "$@" || exit
 fi
 

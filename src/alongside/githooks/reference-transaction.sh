@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installed by `alongside init`; taken out by `alongside init --remove`.
 # Runs at every change of a ref, several times, so what is no tag leaves within the shell.
-former=@FORMER@
+@FORMER@
 own=@OWN@
 state=$1
 input='' tags=''
@@ -15,9 +15,7 @@ while read -r old new ref; do
     esac
 done
 
-if [ -x "$former/reference-transaction" ]; then
-    printf '%s' "$input" | "$former/reference-transaction" "$@" || exit
-fi
+if [ -x "$former" ]; then printf '%s' "$input" | "$former" "$@" || exit; fi
 
 is_zero() {
     case $1 in *[!0]*) return 1 ;; esac
@@ -60,13 +58,16 @@ scripts() {
 }
 
 if [ -n "$own" ]; then
-    if [ "$own" != "$former" ] && [ -x "$own/reference-transaction" ]; then
-        printf '%s' "$input" | "$own/reference-transaction" "$@" || exit
+    if [ -x "$own/reference-transaction" ]; then # as in the article, it runs such scripts itself
+        if ! [ "$own/reference-transaction" -ef "$former" ]; then
+            printf '%s' "$input" | "$own/reference-transaction" "$@" || exit
+        fi
+    else
+        for script in "$own/reference-transaction-$state-"*; do
+            if [ -e "$script" ] && ! packing; then scripts || exit; fi
+            break
+        done
     fi
-    for script in "$own/reference-transaction-$state-"*; do
-        if [ -e "$script" ] && ! packing; then scripts || exit; fi
-        break
-    done
 fi
 
 [ -n "$tags" ] || exit 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +21,7 @@ class Database:
         """Open or create; run the migrations that are missing. Raises Unavailable."""
         self.rollbacks = 0  # how many transactions were taken back
         self._folder = Path(path).parent
+        self.on_commit: Callable[[], None] = lambda: None
         try:
             self.connection = sqlite3.connect(path, isolation_level=None)
             self.connection.row_factory = sqlite3.Row
@@ -75,6 +76,7 @@ class Database:
                     hint="Nothing has changed. Look at the free space of the state folder.",
                 ) from error
             raise
+        self.on_commit()
 
     def check_space(self) -> None:
         """Raises StepFailed where the disk is full, or as good as that: what is begun should be

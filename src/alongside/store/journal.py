@@ -98,6 +98,15 @@ class Journal:
         )
         return [_read(row) for row in rows]
 
+    def running(self) -> list[Entry]:
+        """Those of the latest that have not ended; asked for at every look at the status, so
+        without a look at all that ever was."""
+        rows = self._database.connection.execute(
+            "SELECT * FROM (SELECT * FROM operations ORDER BY id DESC LIMIT 256) "
+            "WHERE outcome = 'pending' ORDER BY id"
+        )
+        return [_read(row) for row in rows]
+
     def steps(self, operation: int) -> list[tuple[str, str]]:
         """(name, state) in order."""
         rows = self._database.connection.execute(

@@ -15,6 +15,7 @@ import click
 import pytest
 
 from alongside.cli.entry import VERBS, load
+from support.served import Served
 from support.stub import StubDaemon
 
 STATUS = {
@@ -80,6 +81,29 @@ def test_a_table_off_the_terminal_is_plain_and_problems_go_to_standard_error(
         "dns      1.0.0    exited   -       rollback goes here  -",
     ]
     assert done.stderr == "alongside: The engine does not answer.\n"
+
+
+def test_off_a_terminal_watching_prints_at_each_change(tmp_path: Path) -> None:
+    with Served(tmp_path) as served:
+        served.release("dns", "1.0.0")
+        for options in ([], ["--json"]):
+            # Whoever runs the tests in the background has interrupts ignored, and so would it.
+            command = ["env", "--default-signal=INT", sys.executable, "-m", "alongside"]
+            child = subprocess.Popen(
+                [*command, "--socket", str(served.socket), "status", "--watch", *options],
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            assert child.stdout is not None
+            first = next(line for line in child.stdout if "1.0.0" in line)
+            assert "\x1b" not in first
+            assert '"doing"' in first if options else "53/udp" not in first
+            served.change("activate", reference="dns@1.0.0")
+            assert next(line for line in child.stdout if "53/udp" in line)
+            served.change("deactivate", reference="dns")
+            child.send_signal(signal.SIGINT)
+            child.communicate(timeout=60)
+            assert child.returncode == 130
 
 
 def test_json_is_the_apis_own(daemon: StubDaemon) -> None:

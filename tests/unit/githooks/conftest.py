@@ -10,8 +10,8 @@ from support.stub import StubDaemon
 
 
 @pytest.fixture
-def git(tmp_path: Path) -> Iterator[Git]:
-    """A repository with one commit and the hooks installed."""
+def plain(tmp_path: Path) -> Iterator[Git]:
+    """A repository with one commit, and without the hooks."""
     top = tmp_path / "app"
     top.mkdir()
     socket = tmp_path / "s"
@@ -19,5 +19,19 @@ def git(tmp_path: Path) -> Iterator[Git]:
         git = Git(top, daemon, socket)
         git("init", "--quiet", "--initial-branch=main")
         git.commit({"compose.yaml": "services: {app: {build: .}}\n"})
-        install(git)
         yield git
+
+
+@pytest.fixture
+def git(plain: Git) -> Git:
+    """The same with the hooks installed."""
+    install(plain)
+    return plain
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Where hooks write that they ran."""
+    path = tmp_path / "log"
+    path.touch()
+    return path

@@ -9,13 +9,6 @@ import pytest
 from support.git import Git, install
 
 
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    path = tmp_path / "log"
-    path.touch()
-    return path
-
-
 def test_hooks_in_the_git_folder_go_on_with_arguments_and_input(git: Git, log: Path) -> None:
     git.script(".git/hooks/commit-msg", f'echo "commit-msg $1" >> {log}')
     git.script(".git/hooks/reference-transaction", f'cat > {log}.$1; test "$1" != aborted')
@@ -123,20 +116,22 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(git: Git) -> None:
         assert contents(git.path / ".git") == before
         return [line for line in said.splitlines() if line[:1].isdigit()]
 
-    hooks = git.path / ".git" / "alongside" / "hooks"
-    assert planned() == [f"1. bring the hooks in {hooks} up to date"]
+    gits_own, folder = git.path / ".git" / "hooks", git.path / ".git" / "alongside"
+    both = "reference-transaction and post-receive"
+    assert planned() == [f"1. bring the hooks in {gits_own} and {folder} up to date"]
     assert planned("--remove") == [
-        "1. unset core.hooksPath",
+        f"1. delete alongside's {both} in {gits_own}, put back what was there",
         "2. take alongside's settings out of the repository's configuration",
-        f"3. delete {hooks.parent}",
+        f"3. delete {folder}",
     ]
     git.alongside("init", "--remove")
     assert planned("--remove") == []
     git("config", "core.hooksPath", ".husky/_")
     assert planned() == [
-        "1. keep core.hooksPath .husky/_ as alongside.formerHooksPath: its hooks go on running",
-        f"2. write the hooks to {hooks}",
-        f"3. set core.hooksPath to {hooks}",
+        f"1. let the hooks in {git.path / '.husky/_'} go on running",
+        f"2. write {both} to {gits_own}",
+        f"3. write dispatchers, which run what other hooks there are, to {folder}",
+        f"4. include {folder / 'config'} in the repository's configuration",
     ]
 
 

@@ -170,6 +170,15 @@ class VersionStatus(Places):
     commit: str
 
 
+class Doing(Document):
+    """An operation that runs."""
+
+    id: Annotated[int, Field(description="Its number in the history.")]
+    verb: Annotated[str, Field(examples=["activate"])]
+    to: Annotated[str, Field(description="The version that it is about; empty for none.")]
+    step: Annotated[str, Field(description="The step that it is at.", examples=["await-ready"])]
+
+
 class ServiceStatus(Document):
     name: Annotated[str, Field(examples=["dns"])]
     repository: str
@@ -187,12 +196,16 @@ class ServiceStatus(Document):
     ]
     hold: Annotated[HoldStatus | None, Field(description="null where it is not held.")]
     ports: list[Routed]
+    doing: list[Doing]
     versions: Annotated[list[VersionStatus], Field(description="Newest first.")]
 
 
 class Status(Document):
     services: list[ServiceStatus]
     problems: Problems
+    revision: Annotated[
+        str, Field(description="Another one for another status; for `unlike`, and to compare.")
+    ]
 
 
 class Release(Document):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
-from alongside.daemon import reads
+from alongside.daemon import reads, watching
 from alongside.daemon.api import documents
 from alongside.daemon.api.answers import answer, answers, ndjson, streams, writes
 from alongside.daemon.api.bodies import REFERENCE, Flag, Reference, Service, Text
@@ -30,9 +30,24 @@ def reading(context: Context, operations: Operations) -> APIRouter:
         return answer(await reads.info(context, os.getpid()))
 
     @router.get("/status", **answers(documents.Status, 404))
-    async def status(service: Service = None) -> Response:
-        """Show services, their versions newest first, and who has the ports."""
-        return answer(await reads.status(context, service))
+    async def status(
+        request: Request,
+        service: Service = None,
+        unlike: Annotated[
+            Text, Query(description="The revision that is known already.", examples=[""])
+        ] = "",
+        wait: Annotated[
+            int,
+            Query(ge=0, le=60, description="Seconds to wait for another revision.", examples=[0]),
+        ] = 0,
+    ) -> Response:
+        """Show services, their versions newest first, and who has the ports.
+
+        With `unlike` and `wait` it answers as soon as something has changed, else when the time
+        is up: ask again and again to follow what happens.
+        """
+        gone = request.is_disconnected
+        return answer(await watching.status_unlike(context, service, unlike, wait, gone))
 
     @router.get("/doctor", **answers(documents.Doctor))
     async def doctor() -> Response:
