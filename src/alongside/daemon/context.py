@@ -52,6 +52,7 @@ class Context:
     # never waits for a version that does not become ready.
     locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     bridges: frozenset[str] = frozenset()  # of the engine's networks; the reconciler follows them
+    proxied: bool = True  # whether the engine's proxy answers on local ports; looked at (ways)
     problems: dict[str, str] = field(default_factory=dict)  # by what they are about
     background: set[asyncio.Task[None]] = field(default_factory=set)
     on_change: Callable[[], None] = lambda: None  # wakes the reconciler
@@ -72,6 +73,7 @@ class Context:
             self.releases.all(),
             self.all_bridges(instances),
             self.assignments.all(),
+            proxied=self.proxied,
         )
 
     async def commit(self) -> None:
@@ -82,6 +84,11 @@ class Context:
     def all_bridges(self, instances: Iterable[Instance]) -> frozenset[str]:
         """Every bridge that packets from containers come in by."""
         return self.bridges | {instance.subnet.bridge for instance in instances}
+
+    def on_bridge(self, instance: Instance) -> bool:
+        """Whether it has a network of its own, and not the host's."""
+        release = self.releases.get(instance.service, instance.version)
+        return release is not None and not release.spec.host_network
 
     def known(self) -> dict[str, list[Dated]]:
         """The versions of each service, as references are resolved against them."""

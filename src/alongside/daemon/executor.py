@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from alongside.daemon import faults
+from alongside.daemon import faults, ways
 from alongside.daemon.context import Context
 from alongside.daemon.operations import Emit
 from alongside.daemon.projects import instance_project, shared_project
@@ -194,6 +194,7 @@ class Executor:
                 "networks, so answers to clients would not come back the way they came.",
                 hint="Take the other networks off the service, or make them `internal: true`.",
             )
+        await ways.look(self._context, step.instance, container)
 
     async def _await_ready(self, step: AwaitReady) -> None:
         try:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
-from alongside.daemon import trees
+from alongside.daemon import trees, ways
 from alongside.daemon.context import Context
 from alongside.daemon.projects import instance_project
 from alongside.daemon.singletons import converge, finish, tidy
 from alongside.daemon.verbs.follow import follow
-from alongside.domain.errors import AlongsideError
+from alongside.domain.errors import AlongsideError, Unavailable
 from alongside.domain.history import Entry, Outcome
 from alongside.domain.instance import Instance
 from alongside.domain.version import Version
@@ -21,6 +22,7 @@ from alongside.plan.beside import is_singleton
 
 TICK = 30.0  # seconds between two looks where nothing was heard
 RETRY = 1.0  # seconds between two tries to reach the engine
+LOOK = 5.0  # seconds between two looks at the ways to instances, at the least
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +32,7 @@ class Reconciler:
         self._context = context
         self._kernel_changes = kernel_changes
         self._unfinished: list[Entry] = []  # singletons that were being replaced
+        self._changed = asyncio.Event()  # something that the ways to instances may depend on
 
     def settle(self) -> None:
         """Before anything else at start: what a crash left half-way is decided from the journal.
@@ -58,6 +61,7 @@ class Reconciler:
 
     async def restore(self) -> None:
         """Routes first: they need no engine."""
+        ways.recall(self._context)
         if self._context.ipv6:
             for address in {one.subnet.proxy6 for one in self._context.instances.all()}:
                 await ensure_proxy_address(address)
@@ -68,16 +72,19 @@ class Reconciler:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_kernel())
             tasks.create_task(self._follow_engine())
+            tasks.create_task(self._follow_ways())
             tasks.create_task(self._tick())
 
     async def _follow_kernel(self) -> None:
         async for _ in self._kernel_changes:
             await self._check_table()
+            self._changed.set()
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK)
             await self._check_table()
+            self._changed.set()
 
     async def _check_table(self) -> None:
         """Somebody changed nftables: is our table still what it was?"""
@@ -93,6 +100,26 @@ class Reconciler:
         except AlongsideError as error:
             context.problems["table"] = error.message
             _log.error("the table could not be put back: %s", error.message)
+
+    async def _follow_ways(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            # An engine that is away is a problem already, and looked for elsewhere.
+            with suppress(Unavailable):
+                await self._look()
+            await asyncio.sleep(LOOK)
+
+    async def _look(self) -> None:
+        """From one instance that runs, whichever: what lets one of them through lets all."""
+        context = self._context
+        for instance in context.instances.all():
+            if context.instances.wanted(instance) == "running" and context.on_bridge(instance):
+                container = await context.engine.container(instance.name)
+                if container is not None and container.running:
+                    await ways.look(context, instance, container)
+                    return
+        context.problems.pop(ways.CONTAINERS, None)  # nobody to ask
 
     async def _follow_engine(self) -> None:
         while True:
@@ -125,6 +152,7 @@ class Reconciler:
                 await self._start(instance)
         for service in self._singletons():
             await self._converge(service)
+        self._changed.set()
         for service in {route.service for route in self._context.routes.all() if route.follows}:
             for sentence in await follow(self._context, service, lambda _: None):
                 _log.info("%s", sentence)

@@ -5,6 +5,7 @@
     prerouting       -110  prerouting  public ports to instances
     output           -110  output      the same for the host's own packets
     forward           -10  forward     drops late UDP replies of targets switched away from
+    postrouting        90  postrouting where the engine runs no proxy: what would not come back
 
 -110 comes before Docker's nat chains (-100), and the first mapping wins. nat chains see a
 connection's first packet only, and the guard lets known connections through in its first rule:
@@ -22,6 +23,7 @@ from alongside.domain.errors import InvalidInput
 from alongside.domain.port import Port, Protocol, check_number
 from alongside.domain.route import Assign
 from alongside.made import Made
+from alongside.router import unproxied
 from alongside.router.protocol import (
     AddressTarget,
     Choice,
@@ -78,12 +80,12 @@ def compile_table(ruleset: Ruleset) -> Table:
     """Raises InvalidInput for a name or number that the table cannot hold."""
     fixed = _FIXED.of(
         None,
-        (*ruleset.subnets, ruleset.container_bridges, ruleset.host_ports),
+        (*ruleset.subnets, ruleset.container_bridges, ruleset.host_ports, ruleset.proxied),
         partial(_fixed, ruleset),
     )
     ports = tuple(one.port for one in ruleset.ports)
     maps = _MAPS.of(None, ports, partial(_dispatch_maps, ports))
-    chains = [*fixed[0], *map(_port_chain, ruleset.ports)]
+    chains = [*fixed[0], *(_port_chain(one, ruleset.proxied) for one in ruleset.ports)]
     collections = [*fixed[1], *maps, *_RETIRED]
     if len({chain.name for chain in chains}) != len(chains):
         raise InvalidInput("A port or a bridge is in the ruleset twice.")
@@ -93,10 +95,12 @@ def compile_table(ruleset: Ruleset) -> Table:
 def _fixed(ruleset: Ruleset) -> tuple[list[Chain], list[Collection]]:
     """What does not depend on the ports: a switch leaves it as it is."""
     host_ports = {f"{protocol} . {number}": "" for protocol, number in sorted(ruleset.host_ports)}
-    return [*_skeleton(), *_guards(ruleset)], [
+    direct = [] if ruleset.proxied else [unproxied.masquerades()]
+    return [*_skeleton(), *direct, *_guards(ruleset)], [
         Collection("set", BRIDGES, "ifname", elements=_bridges(ruleset)),
         Collection("set", HOST_PORTS, "inet_proto . inet_service", elements=host_ports),
         *_guard_maps(ruleset),
+        *([] if ruleset.proxied else unproxied.instances(ruleset.subnets)),
     ]
 
 
@@ -253,15 +257,15 @@ _FIXED: Made[tuple[list[Chain], list[Collection]]] = Made()
 _MAPS: Made[list[Collection]] = Made()
 
 
-def _port_chain(routed: RoutedPort) -> Chain:
-    return _CHAINS.of(id(routed), (routed,), partial(_new_chain, routed))
+def _port_chain(routed: RoutedPort, proxied: bool) -> Chain:
+    return _CHAINS.of(id(routed), (routed, proxied), partial(_new_chain, routed, proxied))
 
 
-def _new_chain(routed: RoutedPort) -> Chain:
-    return Chain(chain_name(routed.port), rules=_port_rules(routed))
+def _new_chain(routed: RoutedPort, proxied: bool) -> Chain:
+    return Chain(chain_name(routed.port), rules=_port_rules(routed, proxied))
 
 
-def _port_rules(routed: RoutedPort) -> tuple[Rule, ...]:
+def _port_rules(routed: RoutedPort, proxied: bool) -> tuple[Rule, ...]:
     """Immediate rules only: a rule with a set or map of its own loses packets when replaced,
     since a packet in the old rule looks the old set up in the new generation (design.md)."""
     if not routed.choices:
@@ -271,10 +275,10 @@ def _port_rules(routed: RoutedPort) -> tuple[Rule, ...]:
     if bound is not None:
         families = (4,) if bound.version == 4 else (6,)
     rules: list[Rule] = []
-    if bound is None or not bound.is_loopback:
+    if proxied and (bound is None or not bound.is_loopback):
         rules += [rule for family in families for rule in _from_containers(routed, family)]
     if bound is None or bound.is_loopback:
-        rules += [rule for family in families for rule in _from_loopback(routed, family)]
+        rules += [rule for family in families for rule in _from_loopback(routed, family, proxied)]
     if bound is None or not bound.is_loopback:
         rules += [rule for family in families for rule in _from_elsewhere(routed, family)]
     if any(isinstance(choice.target, AddressTarget) for choice in routed.choices):
@@ -304,20 +308,30 @@ def _from_containers(routed: RoutedPort, family: Family) -> Iterator[Rule]:
         yield _rule(routed, choice, matches, part, Dnat(gateway, target.local_port))
 
 
-def _from_loopback(routed: RoutedPort, family: Family) -> Iterator[Rule]:
-    """By redirect, which unlike DNAT to an instance needs no route_localnet (CVE-2020-8558)."""
+def _from_loopback(routed: RoutedPort, family: Family, proxied: bool) -> Iterator[Rule]:
+    """By redirect, which unlike DNAT to an instance needs no route_localnet (CVE-2020-8558). An
+    engine without its proxy sets it on its bridges itself, for IPv4; nothing leads from ::1 to
+    another interface."""
     here = (To(_LOOPBACK[family]),)
     for choice, part in _parts(routed, family):
         match choice.target:
+            case InstanceTarget(ipv4=address, port=port) if not proxied:
+                if family == 4:
+                    yield _rule(routed, choice, here, part, Dnat(address, port))
+                else:
+                    yield _no_way(routed.port, here, part, family)
             case InstanceTarget(local_port=port) | HostTarget(port=port):
                 yield _rule(routed, choice, here, part, Redirect(port))
             case AddressTarget(address=address, port=port, on_host=True):
                 if address.version == family:
                     yield _rule(routed, choice, here, part, Dnat(address, port))
             case AddressTarget():
-                protocol = OfProtocol(routed.port.protocol)
-                comment = f"no way from loopback {routed.port}"
-                yield Rule((*here, protocol), _rejection(routed.port, family), comment)
+                yield _no_way(routed.port, here, part, family)
+
+
+def _no_way(port: Port, here: tuple[Match, ...], part: _Part, family: Family) -> Rule:
+    matches = (*here, OfProtocol(port.protocol), *((part,) if part else ()))
+    return Rule(matches, _rejection(port, family), f"no way from loopback {port}")
 
 
 def _from_elsewhere(routed: RoutedPort, family: Family) -> Iterator[Rule]:

@@ -91,6 +91,7 @@ async def _nft(context: Context, plan: Plan) -> str:
         context.releases.all(),
         context.all_bridges(instances.values()),
         assignments,
+        proxied=context.proxied,
     )
     return (await context.router.plan(wanted)).text
 
