@@ -7,14 +7,16 @@ site.reached_by_outsiders()        local ports and addresses that answered: shou
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from support import ask
-from support.host import Host
+from support.host import Client, Host
 from support.installation import Installation, load_images, web_files
+from support.load import Load
 from support.namespace import Namespace
 
 EVERY = tuple(f"{protocol}{family}" for protocol in ("tcp", "udp") for family in (4, 6))
@@ -24,6 +26,22 @@ ASKERS = ("client", "host", "loopback", "container", "itself")
 OWN = "its own address"  # the container saw who asked
 OTHER = "another address"  # it saw somebody on the way
 NOTHING = "no answer"
+
+
+def expected(**changed: str) -> dict[str, str]:
+    """What `Site.answers` has on a host where all works; `loopback="no answer"` or
+    `container_tcp6=…` where it does not."""
+    found = {
+        f"{asker} {which}": OWN if asker in ("client", "host") else OTHER
+        for asker in ASKERS
+        for which in EVERY
+    }
+    for name, answer in changed.items():
+        who, _, which = name.partition("_")
+        for one in found:
+            if one.startswith(f"{who} {which}"):
+                found[one] = answer
+    return found
 
 
 class Inside(Namespace):
@@ -40,19 +58,48 @@ class Site:
 
     def __init__(self, host: Host) -> None:
         self.host = host
+        self.neighbour: Client | None = None  # on a second link, where a test has one
         load_images(host, "responder")
         self.alongside = Installation(host)
         self.alongside.start()
-        repository = self.alongside.repository("site", web_files())
+        self.repository = self.alongside.repository("site", web_files())
         for version in ("1", "2"):
-            repository.release(version, {})
+            self.repository.release(version, {})
             self.alongside("up", f"web@{version}")
-        self.said = self.alongside("activate", "web@1").stdout
+        self.said = self.alongside("activate", "web@1").stdout  # what it said to it
 
     def instance(self, version: str) -> dict[str, Any]:
         name = f"web-{version}"
         found = self.alongside.json("ps")["instances"]
         return next(one for one in found if one["name"] == name)
+
+    def wait_for_problem(self, words: str, *, there: bool = True, timeout: float = 20) -> str:
+        """The problem with these words in it, once `status` shows it (or, if not `there`, "" once
+        it does not)."""
+        deadline = time.monotonic() + timeout
+        while True:
+            found = next((one for one in self.problems() if words in one), "")
+            if bool(found) == there:
+                return found
+            assert time.monotonic() < deadline, self.alongside.words()
+            time.sleep(0.1)
+
+    def switches_lose_nothing(self) -> None:
+        """From outside, over both families, while the ports go there and back."""
+        host = self.host
+        with (
+            Load(host.client, "tcp", host.address4, 7, workers=2) as four,
+            Load(host.client, "tcp", host.address6, 7, workers=1) as six,
+        ):
+            for version in ("2", "1"):
+                self.alongside("activate", f"web@{version}")
+                done = time.monotonic_ns()
+                four.wait_for(100)
+                six.wait_for(50)
+            for report in (four.stop(), six.stop()):
+                assert not report.failures
+                assert set(report.versions) == {"1", "2"}
+                assert {answer.version for answer in report.asked_after(done)} == {"1"}
 
     def problems(self) -> list[str]:
         return self.alongside.json("status")["problems"]

@@ -16,6 +16,7 @@ from alongside.daemon.projects import instance_project, shared_project
 from alongside.daemon.singletons import converge, prepare, record_singleton, tidy
 from alongside.domain.errors import AlongsideError, Conflict, NotReady, StepFailed
 from alongside.domain.history import Actor, Outcome
+from alongside.host.addresses import check_pool
 from alongside.host.default_route import default_gateway
 from alongside.host.proxy_address import ensure_proxy_address
 from alongside.host.tentative import settled6
@@ -169,6 +170,7 @@ class Executor:
             context.journal.mark_routed(operation, True)
 
     async def _allocate(self, step: Allocate) -> None:
+        await check_pool(step.instance.subnet.ipv4)  # in the engine's words it is a riddle
         self._context.instances.add(step.instance)
         if self._context.ipv6:
             await ensure_proxy_address(step.instance.subnet.proxy6)

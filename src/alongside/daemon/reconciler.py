@@ -12,16 +12,18 @@ from alongside.daemon.context import Context
 from alongside.daemon.projects import instance_project
 from alongside.daemon.singletons import converge, finish, tidy
 from alongside.daemon.verbs.follow import follow
-from alongside.domain.errors import AlongsideError, Unavailable
+from alongside.domain.errors import AlongsideError, Conflict, Unavailable
 from alongside.domain.history import Entry, Outcome
 from alongside.domain.instance import Instance
 from alongside.domain.version import Version
 from alongside.engine.protocol import LABEL_SERVICE, LABEL_VERSION
+from alongside.host.addresses import check_pool
 from alongside.host.proxy_address import ensure_proxy_address
 from alongside.plan.beside import is_singleton
 
 TICK = 30.0  # seconds between two looks where nothing was heard
 RETRY = 1.0  # seconds between two tries to reach the engine
+BRIDGES = "bridges"  # the key that they are kept under
 LOOK = 5.0  # seconds between two looks at the ways to instances, at the least
 
 _log = logging.getLogger(__name__)
@@ -62,6 +64,9 @@ class Reconciler:
     async def restore(self) -> None:
         """Routes first: they need no engine."""
         ways.recall(self._context)
+        # As they were seen last, or containers would lose their way until the engine is met.
+        kept = self._context.database.setting(BRIDGES, "")
+        self._context.bridges = frozenset(kept.split())
         if self._context.ipv6:
             for address in {one.subnet.proxy6 for one in self._context.instances.all()}:
                 await ensure_proxy_address(address)
@@ -199,11 +204,21 @@ class Reconciler:
             context.problems[about] = f"{instance.name} could not be started: {error.message}"
             _log.error("%s", context.problems[about])
 
+    async def _check_pool(self) -> None:
+        """A network that somebody makes within the pool stands in the way of versions to come."""
+        try:
+            await check_pool(self._context.pool.ipv4)
+            self._context.problems.pop("pool", None)
+        except Conflict as error:
+            self._context.problems["pool"] = f"{error.message} {error.hint}"
+
     async def _refresh_bridges(self) -> None:
+        await self._check_pool()
         found = await self._context.engine.networks()
         bridges = frozenset(network.bridge for network in found if network.bridge)
         if bridges != self._context.bridges:
             self._context.bridges = bridges
+            self._context.database.keep(BRIDGES, " ".join(sorted(bridges)))
             await self._commit()
 
     async def _untag_unreleased(self) -> None:
