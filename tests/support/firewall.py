@@ -44,6 +44,7 @@ class Firewall:
         )
         assert self._holder.stdout is not None
         assert self._holder.stdout.readline().strip() == "ready"
+        self._firewalld: subprocess.Popen[str] | None = None
         self._log = host.folder / "firewall.log"
 
     def __call__(
@@ -64,17 +65,26 @@ class Firewall:
     # -- firewalld -------------------------------------------------------------------------
 
     def start_firewalld(self) -> None:
-        """With a system bus, which the host's engine is told of: it must not run yet."""
+        """With a system bus, which the host's engine is told of when it next starts."""
         (self.root / "run" / "dbus").mkdir(parents=True, exist_ok=True)
         self._spawn(["dbus-daemon", "--system", "--nofork", "--nopidfile"])
         bus = self.root / "run" / "dbus" / "system_bus_socket"
         _wait(bus.is_socket, "the system bus")
         self.host.environment["DBUS_SYSTEM_BUS_ADDRESS"] = f"unix:path={bus}"
-        self._spawn(["firewalld", "--nofork", "--nopid"])
+        self._run_firewalld()
+
+    def restart_firewalld(self) -> None:
+        assert self._firewalld is not None
+        self._firewalld.terminate()
+        self._firewalld.wait(30)
+        self._run_firewalld()
+
+    def _run_firewalld(self) -> None:
+        self._firewalld = self._spawn(["firewalld", "--nofork", "--nopid"])
         _wait(lambda: self._state() == "running", "firewalld")
 
-    def _spawn(self, argv: Sequence[str]) -> None:
-        self.host.spawn(self._enter(argv), log=self._log, env=_ENVIRONMENT)
+    def _spawn(self, argv: Sequence[str]) -> subprocess.Popen[str]:
+        return self.host.spawn(self._enter(argv), log=self._log, env=_ENVIRONMENT)
 
     def _state(self) -> str:
         return self(["firewall-cmd", "--state"], check=False).stdout.strip()

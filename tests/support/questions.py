@@ -68,6 +68,11 @@ class Site:
             self.alongside("up", f"web@{version}")
         self.said = self.alongside("activate", "web@1").stdout  # what it said to it
 
+    def running(self) -> None:
+        """After the engine's restart: until both run again. The daemon sees to it; this waits."""
+        for version in ("1", "2"):
+            self.alongside("up", f"web@{version}")
+
     def instance(self, version: str) -> dict[str, Any]:
         name = f"web-{version}"
         found = self.alongside.json("ps")["instances"]
@@ -126,7 +131,7 @@ class Site:
                 questions[f"{asker} {which}"] = _question(
                     source, which[:3], there[number], mine[number], port
                 )
-        with ThreadPoolExecutor(8) as pool:
+        with ThreadPoolExecutor(len(questions)) as pool:  # those that wait, wait together
             return dict(
                 zip(questions, pool.map(lambda one: one(), questions.values()), strict=True)
             )
@@ -163,7 +168,7 @@ def _question(
     def question() -> str:
         asking = ask.line if protocol == "tcp" else ask.datagram
         try:
-            version, saw, _ = asking(source, there, port, "x", timeout=1.5).split()
+            version, saw, _ = asking(source, there, port, "x", timeout=3).split()
         except OSError:
             return NOTHING
         assert version == "1"
