@@ -170,7 +170,10 @@ class Executor:
             context.journal.mark_routed(operation, True)
 
     async def _allocate(self, step: Allocate) -> None:
-        await check_pool(step.instance.subnet.ipv4)  # in the engine's words it is a riddle
+        # The engine's own words for it are a riddle. A route that is wider than the pool is no
+        # obstacle: the instance's is the narrower one.
+        pool = self._context.pool.ipv4
+        await check_pool(step.instance.subnet.ipv4, shortest=pool.prefixlen)
         self._context.instances.add(step.instance)
         if self._context.ipv6:
             await ensure_proxy_address(step.instance.subnet.proxy6)

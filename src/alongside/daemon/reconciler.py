@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 from alongside.daemon import trees, ways
 from alongside.daemon.context import Context
@@ -110,9 +109,13 @@ class Reconciler:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            # An engine that is away is a problem already, and looked for elsewhere.
-            with suppress(Unavailable):
+            try:
                 await self._look()
+                self._context.problems.pop("ways", None)
+            except Unavailable:
+                pass  # the engine is away: a problem already, and looked for elsewhere
+            except AlongsideError as error:
+                self._context.problems["ways"] = error.message
             await asyncio.sleep(LOOK)
 
     async def _look(self) -> None:

@@ -4,6 +4,9 @@ What the proxy would have taken goes straight to the container then, and two kin
 come back: from loopback, whose address means another host to whoever gets it; and from the
 container's own bridge, where the answer would go straight to the one who asked, from an address
 that he did not ask.
+
+An engine that runs its proxy again takes the chain away, which makes the table anew: the engine was
+restarted for it, and its containers with it.
 """
 
 from __future__ import annotations
