@@ -95,6 +95,8 @@ def _kept_out(families: Collection[int], pool: Pool) -> str:
     pools = [one for one in (pool.ipv4, pool.ipv6) if one.version in families]
     remedy = "; ".join(f"ufw allow to {one}" for one in pools)
     return (
-        f"Containers do not reach this host's public ports over {over}: a firewall drops what "
-        f"comes from them for the host. With ufw, let it in: {remedy}. With another: docs/hosts.md."
+        f"A firewall drops what containers send to this host over {over}, and with it their way to "
+        f"its public ports. With ufw, let it in: {remedy}. With firewalld that was started after "
+        "the engine, other machines are kept out as well: systemctl restart docker. More is in "
+        "docs/hosts.md."
     )
