@@ -66,6 +66,7 @@ class Context:
     # never waits for a version that does not become ready.
     locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     bridges: frozenset[str] = frozenset()  # of the engine's networks; the reconciler follows them
+    proxied: bool = True  # whether the engine's proxy answers on local ports; looked at (ways)
     problems: dict[str, str] = field(default_factory=dict)  # by what they are about
     operations: Operations = field(default_factory=Operations)
     background: set[asyncio.Task[None]] = field(default_factory=set)
@@ -99,6 +100,7 @@ class Context:
             self.releases.all(),
             self.all_bridges(instances),
             self.assignments.all(),
+            proxied=self.proxied,
         )
 
     async def commit(self) -> None:
@@ -130,6 +132,11 @@ class Context:
         """The versions that are marked bad, and why."""
         marks = self.releases.marks(service)
         return {version: one.reason for version, one in marks.items() if one.mark is Mark.BAD}
+
+    def on_bridge(self, instance: Instance) -> bool:
+        """Whether it has a network of its own, and not the host's."""
+        release = self.releases.get(instance.service, instance.version)
+        return release is not None and not release.spec.host_network
 
     def known(self) -> Mapping[str, list[Dated]]:
         """The versions of each service, as references are resolved against them."""

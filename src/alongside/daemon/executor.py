@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from alongside.daemon import faults
+from alongside.daemon import faults, ways
 from alongside.daemon.before import run_before
 from alongside.daemon.context import Context
 from alongside.daemon.former import record_former
@@ -20,6 +20,7 @@ from alongside.daemon.singletons import converge, prepare, record_singleton, tid
 from alongside.domain.deployment import Former
 from alongside.domain.errors import AlongsideError, Conflict, NotReady, StepFailed, said_of
 from alongside.domain.history import Actor, Outcome
+from alongside.host.addresses import check_pool
 from alongside.host.default_route import default_gateway
 from alongside.host.proxy_address import ensure_proxy_address
 from alongside.host.tentative import settled6
@@ -223,6 +224,10 @@ class Executor:
             context.journal.mark_routed(operation, True)
 
     async def _allocate(self, step: Allocate) -> None:
+        # The engine's own words for it are a riddle. A route that is wider than the pool is no
+        # obstacle: the instance's is the narrower one.
+        pool = self._context.pool.ipv4
+        await check_pool(step.instance.subnet.ipv4, shortest=pool.prefixlen)
         self._context.instances.add(step.instance)
         if self._context.ipv6:
             await ensure_proxy_address(step.instance.subnet.proxy6)
@@ -266,6 +271,7 @@ class Executor:
                 "networks, so answers to clients would not come back the way they came.",
                 hint="Take the other networks off the service, or make them `internal: true`.",
             )
+        await ways.look(self._context, step.instance, container)
 
     async def _await_ready(self, step: AwaitReady) -> None:
         try:

@@ -7,23 +7,26 @@ import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
-from alongside.daemon import trees
+from alongside.daemon import trees, ways
 from alongside.daemon.context import Context
 from alongside.daemon.projects import instance_project
 from alongside.daemon.singletons import converge, finish, tidy
 from alongside.daemon.verbs.follow import follow
 from alongside.domain.deployment import Trial
-from alongside.domain.errors import AlongsideError
+from alongside.domain.errors import AlongsideError, Conflict, Unavailable
 from alongside.domain.history import Entry, Outcome
 from alongside.domain.instance import Instance
 from alongside.domain.version import Version
 from alongside.engine.protocol import LABEL_SERVICE, LABEL_VERSION
+from alongside.host.addresses import check_pool
 from alongside.host.proxy_address import ensure_proxy_address
 from alongside.plan.beside import is_singleton
 from alongside.ready import asked_at, wait_ready
 
 TICK = 30.0  # seconds between two looks where nothing was heard
 RETRY = 1.0  # seconds between two tries to reach the engine
+BRIDGES = "bridges"  # the key that they are kept under
+LOOK = 5.0  # seconds between two looks at the ways to instances, at the least
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +36,7 @@ class Reconciler:
         self._context = context
         self._kernel_changes = kernel_changes
         self._unfinished: list[Entry] = []  # singletons that were being replaced
+        self._changed = asyncio.Event()  # something that the ways to instances may depend on
 
     def settle(self) -> None:
         """Before anything else at start: what a crash left half-way is decided from the journal.
@@ -75,6 +79,10 @@ class Reconciler:
 
     async def restore(self) -> None:
         """Routes first: they need no engine."""
+        ways.recall(self._context)
+        # As they were seen last, or containers would lose their way until the engine is met.
+        kept = self._context.database.setting(BRIDGES, "")
+        self._context.bridges = frozenset(kept.split())
         if self._context.ipv6:
             for address in {one.subnet.proxy6 for one in self._context.instances.all()}:
                 await ensure_proxy_address(address)
@@ -86,6 +94,7 @@ class Reconciler:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_kernel())
             tasks.create_task(self._follow_engine())
+            tasks.create_task(self._follow_ways())
             tasks.create_task(self._tick())
             tasks.create_task(self._context.retirement.run())
             tasks.create_task(self._context.collector.run())
@@ -93,11 +102,13 @@ class Reconciler:
     async def _follow_kernel(self) -> None:
         async for _ in self._kernel_changes:
             await self._check_table()
+            self._changed.set()
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK)
             await self._check_table()
+            self._changed.set()
 
     async def _check_table(self) -> None:
         """Somebody changed nftables: is our table still what it was?"""
@@ -113,6 +124,30 @@ class Reconciler:
         except AlongsideError as error:
             context.problems["table"] = error.message
             _log.error("the table could not be put back: %s", error.message)
+
+    async def _follow_ways(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            try:
+                await self._look()
+                self._context.problems.pop("ways", None)
+            except Unavailable:
+                pass  # the engine is away: a problem already, and looked for elsewhere
+            except AlongsideError as error:
+                self._context.problems["ways"] = error.message
+            await asyncio.sleep(LOOK)
+
+    async def _look(self) -> None:
+        """From one instance that runs, whichever: what lets one of them through lets all."""
+        context = self._context
+        for instance in context.instances.all():
+            if context.instances.wanted(instance) == "running" and context.on_bridge(instance):
+                container = await context.engine.container(instance.name)
+                if container is not None and container.running:
+                    await ways.look(context, instance, container)
+                    return
+        context.problems.pop(ways.CONTAINERS, None)  # nobody to ask
 
     async def _follow_engine(self) -> None:
         while True:
@@ -148,6 +183,7 @@ class Reconciler:
                 await self._start(instance)
         for service in self._singletons():
             await self._converge(service)
+        self._changed.set()
         for service in {route.service for route in self._context.routes.all() if route.follows}:
             for sentence in await follow(self._context, service, lambda _: None):
                 _log.info("%s", sentence)
@@ -205,11 +241,21 @@ class Reconciler:
             context.problems[about] = f"{instance.name} could not be started: {error.message}"
             _log.error("%s", context.problems[about])
 
+    async def _check_pool(self) -> None:
+        """A network that somebody makes within the pool stands in the way of versions to come."""
+        try:
+            await check_pool(self._context.pool.ipv4)
+            self._context.problems.pop("pool", None)
+        except Conflict as error:
+            self._context.problems["pool"] = f"{error.message} {error.hint}"
+
     async def _refresh_bridges(self) -> None:
+        await self._check_pool()
         found = await self._context.engine.networks()
         bridges = frozenset(network.bridge for network in found if network.bridge)
         if bridges != self._context.bridges:
             self._context.bridges = bridges
+            self._context.database.keep(BRIDGES, " ".join(sorted(bridges)))
             await self._commit()
 
     async def _untag_unreleased(self) -> None:

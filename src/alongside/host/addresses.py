@@ -52,11 +52,12 @@ async def has_ipv6() -> bool:
     return IPv6Address("::1") in await local_addresses()
 
 
-async def check_pool(pool: IPv4Network) -> None:
-    """Raises Conflict where the host has a route into the pool that is not an instance's."""
+async def check_pool(pool: IPv4Network, *, shortest: int = _SHORTEST) -> None:
+    """Raises Conflict where the host has a route into the pool that is not an instance's. Routes
+    of a prefix below `shortest` do not count."""
     for route in routes():
         theirs = not route.interface.startswith(OURS)
-        if theirs and route.network.overlaps(pool) and route.network.prefixlen >= _SHORTEST:
+        if theirs and route.network.overlaps(pool) and route.network.prefixlen >= shortest:
             by = f" by {route.interface}" if route.interface else ""
             raise Conflict(
                 f"The address pool {pool} overlaps {route.network}, which this host reaches{by}.",

@@ -33,6 +33,8 @@ def wanted_ruleset(
     releases: Sequence[Release],
     container_bridges: frozenset[str],
     assigned: Iterable[Assignment] = (),
+    *,
+    proxied: bool = True,
 ) -> Ruleset:
     """A version without an instance gets no traffic; a port left with none rejects."""
     running = _RUNNING.of(None, (*instances, *releases), partial(_Running, instances, releases))
@@ -41,6 +43,7 @@ def wanted_ruleset(
         ports=(*routed, *_ASSIGNED.of(tuple(assigned), _assigned)),
         subnets=running.subnets,
         container_bridges=container_bridges,
+        proxied=proxied,
         local_ports=running.local_ports,
         host_ports=running.host_ports,
     )

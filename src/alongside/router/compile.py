@@ -5,6 +5,7 @@
     prerouting       -110  prerouting  public ports to instances
     output           -110  output      the same for the host's own packets
     forward           -10  forward     drops late UDP replies of targets switched away from
+    postrouting        90  postrouting where the engine runs no proxy: what would not come back
 
 -110 comes before Docker's nat chains (-100), and the first mapping wins. nat chains see a
 connection's first packet only, and the guard lets known connections through in its first rule:
@@ -22,6 +23,7 @@ from alongside.domain.errors import InvalidInput
 from alongside.domain.port import Port, Protocol, check_number
 from alongside.domain.route import Assign
 from alongside.made import Each, Made, others
+from alongside.router import unproxied
 from alongside.router.protocol import (
     AddressTarget,
     Choice,
@@ -76,9 +78,9 @@ _PORT_KEY = "meta l4proto . th dport"
 
 def compile_table(ruleset: Ruleset) -> Table:
     """Raises InvalidInput for a name or number that the table cannot hold."""
-    sources = (*ruleset.subnets, ruleset.container_bridges, ruleset.host_ports)
+    sources = (*ruleset.subnets, ruleset.container_bridges, ruleset.host_ports, ruleset.proxied)
     fixed = _FIXED.of(None, sources, partial(_fixed, ruleset))
-    return _LATEST.of(fixed, ruleset.ports)
+    return _LATEST.of(fixed, ruleset.ports, ruleset.proxied)
 
 
 class _Latest:
@@ -90,12 +92,13 @@ class _Latest:
         self._ports: tuple[RoutedPort, ...] = ()
         self._table = Table({}, {})
 
-    def of(self, fixed: _Fixed, ports: tuple[RoutedPort, ...]) -> Table:
+    def of(self, fixed: _Fixed, ports: tuple[RoutedPort, ...], proxied: bool) -> Table:
+        """What is `proxied` is a part of what is fixed, too."""
         changed = self._changed(ports) if fixed is self._fixed else None
         if changed is None:
-            table = _whole(fixed, ports)
+            table = _whole(fixed, ports, proxied)
         else:
-            table = self._table.with_chains([_port_chain(one) for one in changed])
+            table = self._table.with_chains([_port_chain(one, proxied) for one in changed])
         self._fixed, self._ports, self._table = fixed, ports, table
         return table
 
@@ -108,8 +111,8 @@ class _Latest:
         return [ports[place] for place in places] if same else None
 
 
-def _whole(fixed: _Fixed, ports: tuple[RoutedPort, ...]) -> Table:
-    chains = [*fixed[0], *_CHAINS.of(ports, _port_chain)]
+def _whole(fixed: _Fixed, ports: tuple[RoutedPort, ...], proxied: bool) -> Table:
+    chains = [*fixed[0], *_CHAINS[proxied].of(ports, partial(_port_chain, proxied=proxied))]
     by_name = {chain.name: chain for chain in chains}
     if len(by_name) != len(chains):
         raise InvalidInput("A port or a bridge is in the ruleset twice.")
@@ -120,16 +123,18 @@ def _whole(fixed: _Fixed, ports: tuple[RoutedPort, ...]) -> Table:
 def _fixed(ruleset: Ruleset) -> _Fixed:
     """What does not depend on the ports: a switch leaves it as it is."""
     host_ports = {f"{protocol} . {number}": "" for protocol, number in sorted(ruleset.host_ports)}
-    return [*_skeleton(), *_guards(ruleset)], [
+    direct = [] if ruleset.proxied else [unproxied.masquerades()]
+    return [*_skeleton(), *direct, *_guards(ruleset)], [
         Collection("set", BRIDGES, "ifname", elements=_bridges(ruleset)),
         Collection("set", HOST_PORTS, "inet_proto . inet_service", elements=host_ports),
         *_guard_maps(ruleset),
+        *([] if ruleset.proxied else unproxied.instances(ruleset.subnets)),
     ]
 
 
 _Fixed = tuple[list[Chain], list[Collection]]
 _FIXED: Made[_Fixed] = Made()
-_CHAINS: Each[RoutedPort, Chain] = Each()
+_CHAINS: dict[bool, Each[RoutedPort, Chain]] = {True: Each(), False: Each()}
 _LATEST = _Latest()
 
 
@@ -283,11 +288,11 @@ def _interface(name: str) -> str:
 # One port.
 
 
-def _port_chain(routed: RoutedPort) -> Chain:
-    return Chain(chain_name(routed.port), rules=_port_rules(routed))
+def _port_chain(routed: RoutedPort, proxied: bool) -> Chain:
+    return Chain(chain_name(routed.port), rules=_port_rules(routed, proxied))
 
 
-def _port_rules(routed: RoutedPort) -> tuple[Rule, ...]:
+def _port_rules(routed: RoutedPort, proxied: bool) -> tuple[Rule, ...]:
     """Immediate rules only: a rule with a set or map of its own loses packets when replaced,
     since a packet in the old rule looks the old set up in the new generation (design.md)."""
     if not routed.choices:
@@ -297,10 +302,10 @@ def _port_rules(routed: RoutedPort) -> tuple[Rule, ...]:
     if bound is not None:
         families = (4,) if bound.version == 4 else (6,)
     rules: list[Rule] = []
-    if bound is None or not bound.is_loopback:
+    if proxied and (bound is None or not bound.is_loopback):
         rules += [rule for family in families for rule in _from_containers(routed, family)]
     if bound is None or bound.is_loopback:
-        rules += [rule for family in families for rule in _from_loopback(routed, family)]
+        rules += [rule for family in families for rule in _from_loopback(routed, family, proxied)]
     if bound is None or not bound.is_loopback:
         rules += [rule for family in families for rule in _from_elsewhere(routed, family)]
     if any(isinstance(choice.target, AddressTarget) for choice in routed.choices):
@@ -330,20 +335,30 @@ def _from_containers(routed: RoutedPort, family: Family) -> Iterator[Rule]:
         yield _rule(routed, choice, matches, part, Dnat(gateway, target.local_port))
 
 
-def _from_loopback(routed: RoutedPort, family: Family) -> Iterator[Rule]:
-    """By redirect, which unlike DNAT to an instance needs no route_localnet (CVE-2020-8558)."""
+def _from_loopback(routed: RoutedPort, family: Family, proxied: bool) -> Iterator[Rule]:
+    """By redirect, which unlike DNAT to an instance needs no route_localnet (CVE-2020-8558). An
+    engine without its proxy sets it on its bridges itself, for IPv4; nothing leads from ::1 to
+    another interface."""
     here = (To(_LOOPBACK[family]),)
     for choice, part in _parts(routed, family):
         match choice.target:
+            case InstanceTarget(ipv4=address, port=port) if not proxied:
+                if family == 4:
+                    yield _rule(routed, choice, here, part, Dnat(address, port))
+                else:
+                    yield _no_way(routed.port, here, part, family)
             case InstanceTarget(local_port=port) | HostTarget(port=port):
                 yield _rule(routed, choice, here, part, Redirect(port))
             case AddressTarget(address=address, port=port, on_host=True):
                 if address.version == family:
                     yield _rule(routed, choice, here, part, Dnat(address, port))
             case AddressTarget():
-                protocol = OfProtocol(routed.port.protocol)
-                comment = f"no way from loopback {routed.port}"
-                yield Rule((*here, protocol), _rejection(routed.port, family), comment)
+                yield _no_way(routed.port, here, part, family)
+
+
+def _no_way(port: Port, here: tuple[Match, ...], part: _Part, family: Family) -> Rule:
+    matches = (*here, OfProtocol(port.protocol), *((part,) if part else ()))
+    return Rule(matches, _rejection(port, family), f"no way from loopback {port}")
 
 
 def _from_elsewhere(routed: RoutedPort, family: Family) -> Iterator[Rule]:

@@ -59,6 +59,7 @@ class UdpRoutes:
     """
 
     def __init__(self, ruleset: Ruleset, host: Iterable[IPv4Address | IPv6Address]) -> None:
+        self._proxied = ruleset.proxied
         self._host = {one.packed for one in (*host, *LOOPBACK) if not _other_loopback(one)}
         self._any: dict[int, frozenset[_End]] = {}
         self._bound: dict[_End, frozenset[_End]] = {}
@@ -88,6 +89,8 @@ class UdpRoutes:
             case InstanceTarget(subnet=subnet, local_port=local_port):
                 yield target.ipv4.packed, target.port
                 yield target.ipv6.packed, target.port
+                if not self._proxied:
+                    return
                 yield subnet.gateway4.packed, local_port
                 yield subnet.proxy6.packed, local_port
                 yield from ((one.packed, local_port) for one in LOOPBACK)

@@ -9,10 +9,12 @@ from itertools import pairwise
 
 from alongside.domain.errors import StepFailed
 from alongside.router.rules import (
+    Among,
     Dnat,
     FromSet,
     Goto,
     Lookup,
+    Masquerade,
     Redirect,
     Rule,
     SourceIn,
@@ -96,7 +98,7 @@ class _Draft:
             raise _refused("Too many links", f"chain {chain.name} reaches itself")
         table = self._require()
         for rule in chain.rules:
-            if isinstance(rule.verdict, Dnat | Redirect) and kind != "nat":
+            if isinstance(rule.verdict, Dnat | Redirect | Masquerade) and kind != "nat":
                 raise _refused(_UNSUPPORTED, f"{rule} in a {kind} hook")
             for name in _goes_to(rule, table):
                 self._walk(table.chains[name], kind, (*path, chain.name))
@@ -141,7 +143,7 @@ class _Draft:
 
     def _check_names(self, rule: Rule, operation: Operation) -> None:
         for match in rule.matches:
-            if isinstance(match, FromSet | SourceIn):
+            if isinstance(match, FromSet | SourceIn | Among):
                 self._collection(match.name, operation)
         if isinstance(rule.verdict, Lookup):
             self._collection(rule.verdict.name, operation)

@@ -47,31 +47,37 @@ class Interrupted(Exception):
 def open_netlink(protocol: int, *, groups: int = 0, namespace: Path | None = None) -> socket.socket:
     """A netlink socket of this network namespace, or of the one at a path (/run/netns/NAME).
 
-    A socket belongs to the namespace that its thread was in when it was made.
     Raises StepFailed.
     """
+    try:
+        opened = socket_in(namespace, socket.AF_NETLINK, socket.SOCK_RAW, protocol)
+        opened.bind((0, groups))
+    except OSError as error:
+        raise StepFailed(f"A netlink socket could not be opened: {error.strerror}.") from error
+    return opened
+
+
+def socket_in(namespace: Path | None, family: int, kind: int, protocol: int = 0) -> socket.socket:
+    """A socket of another network namespace; None is this one. Raises OSError.
+
+    A socket belongs for ever to the namespace that its thread was in when it was made.
+    """
+    if namespace is None:
+        return socket.socket(family, kind, protocol)
     made: list[socket.socket | OSError] = []
 
     def make() -> None:
         try:
-            if namespace is not None:
-                _enter(namespace)
-            opened = socket.socket(
-                socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol
-            )
-            opened.bind((0, groups))
-            made.append(opened)
+            _enter(namespace)
+            made.append(socket.socket(family, kind, protocol))
         except OSError as error:
             made.append(error)
 
-    if namespace is None:
-        make()
-    else:  # a thread of its own, which ends in the other namespace
-        thread = threading.Thread(target=make)
-        thread.start()
-        thread.join()
+    thread = threading.Thread(target=make)  # of its own: it ends in the other namespace
+    thread.start()
+    thread.join()
     if isinstance(made[0], OSError):
-        raise StepFailed(f"A netlink socket could not be opened: {made[0].strerror}.") from made[0]
+        raise made[0]
     return made[0]
 
 

@@ -21,7 +21,8 @@ class InstanceTarget:
 
     Packets from outside and from the host go to `ipv4`/`ipv6` and `port`, the container's own;
     packets from containers, and from loopback, go to `local_port` (on the subnet's `gateway4` or
-    `proxy6`, and on loopback), where the engine's proxy answers.
+    `proxy6`, and on loopback), where the engine's proxy answers. Where there is none (see Ruleset)
+    they go to the container, too.
     """
 
     name: str  # dns@1.0.0, for comments and for people
@@ -85,6 +86,8 @@ class Ruleset:
     # Those of them that a program of the host's own network listens on, whose engine does not
     # keep them on loopback.
     host_ports: frozenset[tuple[Protocol, int]] = frozenset()
+    # Whether the engine's proxy answers on local ports: with "userland-proxy": false none does.
+    proxied: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,34 @@ class SourceIn:
 
 
 @dataclass(frozen=True, slots=True)
+class From:
+    source: IPNetwork
+
+    def __str__(self) -> str:
+        return f"{ip(4 if self.source.version == 4 else 6)} saddr {self.source}"
+
+
+@dataclass(frozen=True, slots=True)
+class Among:
+    """From, or to, an address of a named set."""
+
+    family: Family
+    end: Literal["saddr", "daddr"]
+    name: str
+
+    def __str__(self) -> str:
+        return f"{ip(self.family)} {self.end} @{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class IsRedirected:
+    """Its destination is not the one that it was sent to."""
+
+    def __str__(self) -> str:
+        return "ct status dnat"
+
+
+@dataclass(frozen=True, slots=True)
 class Draw:
     """A random number out of `of` is below `below`. Each rule draws anew."""
 
@@ -159,6 +187,9 @@ Match = (
     | IsNew
     | IsKnown
     | SourceIn
+    | From
+    | Among
+    | IsRedirected
     | Draw
     | ClientHash
 )
@@ -186,6 +217,14 @@ class Redirect:
 
     def __str__(self) -> str:
         return f"redirect to :{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Masquerade:
+    """Its source becomes the host's own address on the interface that it leaves by."""
+
+    def __str__(self) -> str:
+        return "masquerade"
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +275,7 @@ class Reject:
         return f"reject with icmp{'' if self.family == 4 else 'v6'} port-unreachable"
 
 
-Verdict = Dnat | Redirect | Goto | Lookup | Accept | Drop | Reject
+Verdict = Dnat | Redirect | Masquerade | Goto | Lookup | Accept | Drop | Reject
 
 
 Shape = tuple[type, ...]  # what kind of rule it is, numbers and names aside

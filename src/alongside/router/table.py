@@ -18,7 +18,7 @@ class Hook:
     refused in the output hook, and printed differently from version to version."""
 
     kind: Literal["filter", "nat"]
-    name: Literal["prerouting", "forward", "output"]
+    name: Literal["prerouting", "forward", "output", "postrouting"]
     priority: int
 
     def __str__(self) -> str:

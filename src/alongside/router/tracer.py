@@ -14,16 +14,20 @@ from alongside.domain.port import Protocol
 from alongside.router.jhash import jhash, scale
 from alongside.router.rules import (
     Accept,
+    Among,
     ClientHash,
     Dnat,
     Draw,
     Drop,
+    From,
     FromSet,
     Goto,
     IPAddress,
     IsKnown,
     IsNew,
+    IsRedirected,
     Lookup,
+    Masquerade,
     Match,
     NotFrom,
     OfFamily,
@@ -159,6 +163,8 @@ class _Walk:
                 here = self._packet.interface is None
                 address = _LOOPBACK[self._packet.destination.version]
                 return Delivered(address if here else self._packet.destination, port, rule.comment)
+            case Masquerade():
+                raise ValueError("where a packet lands is decided before postrouting")
             case Goto(chain):
                 return self._chain(self._table.chains[chain])
             case Lookup(key, name):
@@ -195,7 +201,7 @@ class _Walk:
             return packet.destination if packet.destination.version == version else None
         return {"meta l4proto": packet.protocol, "th dport": packet.port}[name]
 
-    def _matches(self, match: Match) -> bool:  # noqa: PLR0911 -- one a kind
+    def _matches(self, match: Match) -> bool:  # noqa: PLR0911, PLR0912 -- one a kind
         packet = self._packet
         match match:
             case FromSet(name):
@@ -222,12 +228,22 @@ class _Walk:
                 key = f"{packet.source} . {packet.source_port}"
                 udp = packet.protocol is Protocol.UDP and packet.source.version == family
                 return udp and key in self._table.collections[name].elements
+            case From(source):
+                return packet.source in source
+            case Among(_, end, name):
+                address = packet.source if end == "saddr" else packet.destination
+                return any(address in ip_network(one) for one in self._elements(name))
+            case IsRedirected():
+                return self._delivered is not None
             case Draw(of, below):
                 self._last = next(self._draws, self._last)
                 return scale(self._last, of) < below
             case ClientHash(family, of, below, seed):
                 same = packet.source.version == family
                 return same and scale(jhash(packet.source.packed, seed), of) < below
+
+    def _elements(self, name: str) -> Iterator[str]:
+        yield from self._table.collections[name].elements
 
     def _is_local(self, address: IPAddress) -> bool:
         return address.is_loopback or address in self._host

@@ -14,6 +14,16 @@ def route(text: str, interface: str = "eth0") -> Route:
     return Route(IPv4Network(text), interface)
 
 
+async def test_a_wider_route_does_not_count_where_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A VPN's, which came after the pool was chosen."""
+    monkeypatch.setattr(addresses, "routes", lambda: [route("10.0.0.0/8", "tun0")])
+    await check_pool(IPv4Network("10.213.0.16/28"), shortest=16)
+    with pytest.raises(Conflict):
+        await check_pool(IPv4Network("10.213.0.16/28"))
+
+
 @pytest.mark.parametrize(
     "there",
     [

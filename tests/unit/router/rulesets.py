@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from hypothesis import strategies as st
@@ -55,6 +56,10 @@ def ruleset(*ports: RoutedPort, instances: int = 3) -> Ruleset:
     )
 
 
+def unproxied(ruleset: Ruleset) -> Ruleset:
+    return replace(ruleset, proxied=False)
+
+
 def assigned(port: str, target: HostTarget | AddressTarget) -> RoutedPort:
     return RoutedPort(parse_port(port), (Choice(target, 1),))
 
@@ -70,6 +75,9 @@ EXAMPLES = {
         routed("80/tcp", (0, 1)),
         routed("192.0.2.7:80/tcp", (1, 1)),
         routed("[2001:db8::1]:80/tcp", (2, 1)),
+    ),
+    "without-proxy": unproxied(
+        ruleset(routed("80/tcp", (0, 70), (1, 30)), routed("[::1]:53/udp", (0, 1)), instances=2)
     ),
     "empty-split": ruleset(
         routed("80/tcp"), routed("192.0.2.7:80/tcp", (0, 1)), routed("53/udp"), instances=1

@@ -3,7 +3,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 import pytest
-from rulesets import HOST, routed, ruleset, subnet
+from rulesets import HOST, routed, ruleset, subnet, unproxied
 
 from alongside.router.flows import Flow, UdpRoutes
 from alongside.router.protocol import Ruleset
@@ -46,6 +46,17 @@ def test_a_flow_is_stale_once_its_port_leads_elsewhere_or_nowhere(
     assert stale(SECOND, source, destination, far_end)
     assert stale(ruleset(routed("53/udp")), source, destination, far_end)
     assert stale(ruleset(), source, destination, far_end)
+
+
+def test_without_the_engines_proxy_no_flow_goes_by_it() -> None:
+    """A client that asks on for ever would stay with a proxy that is gone."""
+    for destination, far_end in (
+        ("127.0.0.1:53", "127.0.0.1:20000"),
+        ("198.51.100.1:53", "10.213.0.1:20000"),
+    ):
+        assert stale(unproxied(FIRST), CLIENT, destination, far_end)
+        assert not stale(unproxied(FIRST), CLIENT, destination, "10.213.0.2:53")
+        assert stale(unproxied(SECOND), CLIENT, destination, "10.213.0.2:53")
 
 
 def test_a_split_explains_all_of_its_targets() -> None:

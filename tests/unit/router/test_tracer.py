@@ -6,7 +6,7 @@ from ipaddress import ip_address
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rulesets import EXAMPLES, HOST, routed, ruleset, rulesets, subnet
+from rulesets import EXAMPLES, HOST, routed, ruleset, rulesets, subnet, unproxied
 
 from alongside.domain.port import Protocol
 from alongside.domain.route import Assign
@@ -74,6 +74,30 @@ ANY = EXAMPLES["any-address"]
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 def test_the_ways_to_a_port(to: str, interface: str | None, reached: str, protocol: str) -> None:
     assert end(land(ANY, to, 53, protocol, interface)) == reached
+
+
+@pytest.mark.parametrize(
+    ("to", "interface", "reached"),
+    [
+        ("198.51.100.1", "eth0", "10.213.0.2 53"),
+        ("2001:db8::1", None, "fd00:a1:51de::2 53"),
+        ("127.0.0.1", None, "10.213.0.2 53"),
+        ("198.51.100.1", "docker0", "10.213.0.2 53"),
+        ("2001:db8::1", "docker0", "fd00:a1:51de::2 53"),
+        ("198.51.100.1", subnet(0).bridge, "10.213.0.2 53"),
+    ],
+)
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_without_the_engines_proxy_all_ways_lead_straight(
+    to: str, interface: str | None, reached: str, protocol: str
+) -> None:
+    assert end(land(unproxied(ANY), to, 53, protocol, interface)) == reached
+
+
+def test_without_the_engines_proxy_the_one_way_that_is_none_is_refused() -> None:
+    both = ruleset(routed("53/udp", (0, 1), (1, 1)), routed("80/tcp", (0, 1)))
+    assert land(unproxied(both), "::1", 53, "udp", None) == Rejected(reset=False)
+    assert land(unproxied(both), "::1", 80, "tcp", None) == Rejected(reset=True)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from alongside.daemon import ways
 from alongside.daemon.context import Context
 from alongside.daemon.locks import holding
 from alongside.daemon.operations import Emit
@@ -39,7 +40,9 @@ async def activate(
         observed = await context.observe(service, releases, ports=ports)
         planned = plan_singleton if is_singleton(release) else plan_activate
         plan = planned(service, version, observed, take=take, force=force)
-        return await carry_out(context, plan, asked, emit, lambda: now_reach(plan))
+        return await carry_out(
+            context, plan, asked, emit, lambda: [*now_reach(plan), *ways.notes(context)]
+        )
 
 
 async def with_others(context: Context, service: str, version: Version) -> list[Release]:

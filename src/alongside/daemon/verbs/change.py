@@ -97,6 +97,7 @@ async def nft_text(context: Context, plan: Plan, more: Sequence[Release] = ()) -
         [*context.releases.all(), *more],
         context.all_bridges(instances.values()),
         assignments,
+        proxied=context.proxied,
     )
     return (await context.router.plan(wanted)).text
 

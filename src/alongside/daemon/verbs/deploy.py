@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from alongside.daemon import ways
 from alongside.daemon.context import Context
 from alongside.daemon.executor import Executor
 from alongside.daemon.locks import holding
@@ -41,7 +42,14 @@ async def deploy(
     async with holding(context, releases):
         observed = await context.observe(service, releases, ports=ports)
         plan = plan_deploy(service, version, observed, take=take, force=force, watch=watch)
-        work = carry_out(context, plan, asked, emit, lambda: now_reach(plan), executor=executor)
+        work = carry_out(
+            context,
+            plan,
+            asked,
+            emit,
+            lambda: [*now_reach(plan), *ways.notes(context)],
+            executor=executor,
+        )
         try:
             result = await _unless(asked.abort, work)
         except _Aborted as aborted:
