@@ -6,12 +6,13 @@ from typing import Any
 
 import click
 
+from alongside.cli.completing import services
 from alongside.cli.reading import local_ports, print_json, problems, reading, table
 from alongside.client import Client
 
 
 @click.command("status", epilog="Example: alongside status dns")
-@click.argument("service", required=False)
+@click.argument("service", required=False, shell_complete=services)
 @reading
 @click.pass_context
 def command(ctx: click.Context, service: str | None, as_json: bool) -> None:
