@@ -69,6 +69,12 @@ def build_targets(service: Service) -> list[str]:
     return [service.name, *(one.name for one in _copies(service))]
 
 
+def built_images(release: Release) -> list[str]:
+    """The names of all images that were built for a release."""
+    copies = [_copy_image(release.spec, one, release.version) for one in _copies(release.spec)]
+    return [release.image, *copies]
+
+
 def _copies(service: Service) -> list[Dependency]:
     return [one for one in service.depends if one.built]
 
