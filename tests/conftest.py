@@ -16,6 +16,8 @@ _PROGRAMS = (
     ("dockerd", "docker.io"),
     ("docker", "docker-cli"),
     ("mmdebstrap", "mmdebstrap"),
+    ("zsh", "zsh"),
+    ("fish", "fish"),
 )
 # Set (by .ci/run) where a host test that was not run is a failure.
 _WANTED = "ALONGSIDE_HOST_TESTS"

@@ -121,8 +121,9 @@ class Client:
             connection.close()
             raise Unavailable(
                 f"The daemon does not answer on {self.path}: {error.strerror or error}.",
-                hint="Start it: alongside daemon. Another socket is named by --socket or "
-                f"{VARIABLE}. Ports that are routed go on reaching what they reach.",
+                hint="Start it: systemctl start alongside, or alongside daemon. Another socket is "
+                f"named by --socket or {VARIABLE}. Ports that are routed go on reaching what they "
+                "reach.",
             ) from error
         return connection
 

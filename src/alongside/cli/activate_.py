@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from alongside.cli.changing import change, changing
+from alongside.cli.completing import references
 
 
 @click.command("activate", epilog="Example: alongside activate dns@1.3.0 -m 'new resolver'")
-@click.argument("reference", metavar="SERVICE@VERSION")
+@click.argument("reference", metavar="SERVICE@VERSION", shell_complete=references())
 @click.option("--take", is_flag=True, help="Take ports that another program listens on.")
 @click.option("--force", is_flag=True, help="Also a version that is marked bad.")
 @changing

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from alongside.cli.changing import follow
+from alongside.cli.completing import services, tags
 from alongside.cli.sending import configured_file, send
 from alongside.client import Client
 from alongside.domain.errors import InvalidInput
@@ -12,9 +13,13 @@ from alongside.git import Repository
 
 
 @click.command("build", epilog="Example: alongside build 1.3.0")
-@click.argument("tag", required=False)
+@click.argument("tag", required=False, shell_complete=tags)
 @click.option(
-    "--service", metavar="NAME", default="", help="Only this service of those that claim it."
+    "--service",
+    metavar="NAME",
+    default="",
+    shell_complete=services,
+    help="Only this service of those that claim it.",
 )
 @click.option("--file", "file", metavar="PATH", default="", help="The compose file in the tree.")
 @click.option("--dry-run", is_flag=True, help="Say what would be built.")

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import click
 
+from alongside.cli.install_ import install, uninstall
 from alongside.client import DEFAULT_SOCKET
 
 
-@click.command(
-    "daemon", epilog="Example: alongside daemon --state-dir /srv/alongside --socket /run/a.sock"
+@click.group(
+    "daemon",
+    invoke_without_command=True,
+    epilog="Example: alongside daemon --state-dir /srv/alongside --socket /run/a.sock",
 )
 @click.option(
     "--state-dir",
@@ -40,8 +43,12 @@ def command(
 ) -> None:
     """Run the daemon in the foreground, as root. DOCKER_HOST names the engine.
 
-    Stopping it stops no traffic: the kernel does the work, and the table stays.
+    Stopping it stops no traffic: the kernel does the work, and the table stays. `install` has
+    systemd run it, with the options that stand before: `alongside daemon --pool 10.214.0.0/16
+    install`.
     """
+    if ctx.invoked_subcommand is not None:
+        return
     # Until it serves: all that is made at the start stays, and a look through it for garbage
     # again and again takes a third of the time.
     gc.disable()
@@ -49,3 +56,7 @@ def command(
     from alongside.daemon.serve import run
 
     run(state_dir, socket or Path(Client(ctx.obj).path), pool, local_ports)
+
+
+command.add_command(install)
+command.add_command(uninstall)

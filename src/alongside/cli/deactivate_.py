@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from alongside.cli.changing import change, changing
+from alongside.cli.completing import references
 
 
 @click.command("deactivate", epilog="Example: alongside deactivate dns")
-@click.argument("reference", metavar="SERVICE[@VERSION]")
+@click.argument("reference", metavar="SERVICE[@VERSION]", shell_complete=references(bare=True))
 @changing
 @click.pass_context
 def command(ctx: click.Context, reference: str, message: str, dry_run: bool, as_json: bool) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from alongside.cli.changing import changing, follow
+from alongside.cli.completing import references
 from alongside.client import Client
 from alongside.domain.errors import AlongsideError
 
@@ -17,7 +18,7 @@ Json = dict[str, Any]
 
 
 @click.command("deploy", epilog="Example: alongside deploy dns@1.4.0 --watch 2m")
-@click.argument("reference", metavar="SERVICE@VERSION")
+@click.argument("reference", metavar="SERVICE@VERSION", shell_complete=references())
 @click.option("--watch", metavar="DURATION", help="How long to watch it; else as it says itself.")
 @click.option("--take", is_flag=True, help="Take ports that another program listens on.")
 @click.option("--force", is_flag=True, help="Also a version that is marked bad.")

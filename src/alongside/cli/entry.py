@@ -9,11 +9,15 @@ import gc
 import os
 import sys
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
 
 from alongside import __version__
 from alongside.domain.errors import AlongsideError, NotFound
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # Verb -> its module and its line in --help, so that --help loads none of them.
 VERBS = {
@@ -39,10 +43,12 @@ VERBS = {
     "doctor": "Look for what is wrong on this host, and say the remedy.",
     "history": "Show what was done, by whom, and why.",
     "shell-init": "Print shell functions with the article's names.",
-    "daemon": "Run the daemon.",
+    "completion": "Print the completion of a shell.",
+    "daemon": "Run the daemon; install it, and take it away again.",
     "hook": "What the git hooks call.",
+    "complete": "What the shells' completion calls.",
 }
-_HIDDEN = {"hook"}
+_HIDDEN = {"hook", "complete"}
 
 
 def load(verb: str) -> click.Command:
@@ -71,13 +77,21 @@ class _Lazy(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in VERBS and not args[0].startswith("-"):
+        known = not args or args[0] in VERBS or ctx.resilient_parsing
+        if not known and not args[0].startswith("-"):
             from difflib import get_close_matches
 
             close = get_close_matches(args[0], self.list_commands(ctx), n=1)
             hint = f" Did you mean {close[0]}?" if close else ""
             ctx.fail(f"There is no verb {args[0]!r}.{hint}")
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        shown = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        verbs = [CompletionItem(name, help=VERBS[name]) for name in shown]
+        return verbs + click.Command.shell_complete(self, ctx, incomplete)  # the options
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})

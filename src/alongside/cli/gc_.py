@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from alongside.cli.changing import change, changing
+from alongside.cli.completing import services
 from alongside.domain.duration import parse_duration
 
 
 @click.command("gc", epilog="Example: alongside gc dns --keep 5 --dry-run")
-@click.argument("service", required=False)
+@click.argument("service", required=False, shell_complete=services)
 @click.option("--keep", type=click.IntRange(0), metavar="N", help="Keep the newest N.")
 @click.option("--keep-for", metavar="DURATION", help="Keep those younger than that: 30d.")
 @click.option("--volumes", is_flag=True, help="Their own volumes as well.")

@@ -6,12 +6,13 @@ from typing import Any
 
 import click
 
+from alongside.cli.completing import services
 from alongside.cli.reading import print_json, reading, table, when
 from alongside.client import Client
 
 
 @click.command("history", epilog="Example: alongside history dns -n 20")
-@click.argument("service", required=False)
+@click.argument("service", required=False, shell_complete=services)
 @click.option("-n", "--limit", default=50, show_default=True, metavar="ENTRIES")
 @reading
 @click.pass_context

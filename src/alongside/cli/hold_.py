@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from alongside.cli.changing import change, changing
+from alongside.cli.completing import services
 
 
 @click.command("hold", epilog="Example: alongside hold dns")
-@click.argument("service")
+@click.argument("service", shell_complete=services)
 @changing
 @click.pass_context
 def command(ctx: click.Context, service: str, message: str, dry_run: bool, as_json: bool) -> None:

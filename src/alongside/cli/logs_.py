@@ -6,12 +6,15 @@ import json
 
 import click
 
+from alongside.cli.completing import references
 from alongside.cli.reading import reading
 from alongside.client import Client
 
 
 @click.command("logs", epilog="Example: alongside logs dns@1.3.0 --follow")
-@click.argument("reference", metavar="SERVICE@VERSION")
+@click.argument(
+    "reference", metavar="SERVICE@VERSION", shell_complete=references(with_instance=True)
+)
 @click.option("-f", "--follow", is_flag=True, help="Go on as it writes.")
 @click.option("-n", "--tail", default=100, show_default=True, metavar="LINES")
 @reading

@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from alongside.cli.changing import change, changing
+from alongside.cli.completing import references
 
 
 @click.command("mark", epilog="Example: alongside mark bad dns@1.3.0 -m 'answers SERVFAIL'")
 @click.argument("mark", metavar="good|bad", type=click.Choice(["good", "bad"]))
-@click.argument("reference", metavar="SERVICE@VERSION")
+@click.argument("reference", metavar="SERVICE@VERSION", shell_complete=references())
 @changing
 @click.pass_context
 def command(

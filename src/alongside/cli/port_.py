@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from alongside.cli.changing import change, changing
+from alongside.cli.completing import assigned
 from alongside.cli.reading import print_json, reading, table
 from alongside.client import Client
 
@@ -46,7 +47,13 @@ def assign(
 
 
 @command.command("unassign", epilog="Example: alongside port unassign 80/tcp")
-@click.argument("ports", nargs=-1, required=True, metavar="[ADDRESS:]PORT[/PROTOCOL]…")
+@click.argument(
+    "ports",
+    nargs=-1,
+    required=True,
+    metavar="[ADDRESS:]PORT[/PROTOCOL]…",
+    shell_complete=assigned,
+)
 @changing
 @click.pass_context
 def unassign(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from alongside.cli.completing import services
 from alongside.cli.reading import local_ports, print_json, reading, table, when
 from alongside.client import Client
 
 
 @click.command("ps", epilog="Example: alongside ps dns")
-@click.argument("service", required=False)
+@click.argument("service", required=False, shell_complete=services)
 @reading
 @click.pass_context
 def command(ctx: click.Context, service: str | None, as_json: bool) -> None:

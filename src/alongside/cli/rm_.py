@@ -5,10 +5,13 @@ from __future__ import annotations
 import click
 
 from alongside.cli.changing import change, changing
+from alongside.cli.completing import references
 
 
 @click.command("rm", epilog="Example: alongside rm dns@1.1.0")
-@click.argument("reference", metavar="SERVICE@VERSION")
+@click.argument(
+    "reference", metavar="SERVICE@VERSION", shell_complete=references(with_instance=True)
+)
 @click.option("--force", is_flag=True, help="Also the version that a rollback would go to.")
 @click.option("--volumes", is_flag=True, help="Its own volumes as well, with what is in them.")
 @changing

@@ -8,12 +8,13 @@ import sys
 
 import click
 
+from alongside.cli.completing import services
 from alongside.cli.reading import Json, local_ports, print_json, problems, reading, remark, table
 from alongside.client import Client
 
 
 @click.command("status", epilog="Example: alongside status dns --watch")
-@click.argument("service", required=False)
+@click.argument("service", required=False, shell_complete=services)
 @click.option("-w", "--watch", is_flag=True, help="A picture, drawn again at each change.")
 @reading
 @click.pass_context

@@ -5,10 +5,13 @@ from __future__ import annotations
 import click
 
 from alongside.cli.changing import change, changing
+from alongside.cli.completing import references
 
 
 @click.command("stop", epilog="Example: alongside stop dns@1.3.0")
-@click.argument("reference", metavar="SERVICE@VERSION")
+@click.argument(
+    "reference", metavar="SERVICE@VERSION", shell_complete=references(with_instance=True)
+)
 @changing
 @click.pass_context
 def command(ctx: click.Context, reference: str, message: str, dry_run: bool, as_json: bool) -> None:

@@ -70,8 +70,8 @@ def build_targets(service: Service) -> list[str]:
     return [service.name, *(one.name for one in _copies(service))]
 
 
-def image_names(release: Release) -> list[str]:
-    """The names that a build gave out: the release's own, and those of what it has a copy of."""
+def built_images(release: Release) -> list[str]:
+    """The names of all images that were built for a release."""
     copies = [_copy_image(release.spec, one, release.version) for one in _copies(release.spec)]
     return [release.image, *copies]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from alongside.compose.override import image_names
+from alongside.compose.override import built_images
 from alongside.daemon import trees
 from alongside.daemon.context import Context
 from alongside.domain.errors import StepFailed
@@ -34,7 +34,7 @@ async def remove_release(context: Context, release: Release) -> None:
     """Its images and its archive, then the release itself, then its tree where no other release
     came from it. Raises StepFailed where the engine holds on to an image."""
     others = [one for one in context.releases.all() if one != release]
-    for name in image_names(release):
+    for name in built_images(release):
         await context.engine.untag(name)
     if not any(one.image_id == release.image_id for one in others):
         await context.engine.remove_image(release.image_id)

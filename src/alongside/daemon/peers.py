@@ -55,6 +55,8 @@ def bind(path: Path) -> socket.socket:
         folder.mkdir(parents=True)
         folder.chmod(0o750)
         _give(folder)
+    elif os.environ.get("RUNTIME_DIRECTORY") == str(folder):
+        _give(folder)  # made by systemd, for root's group
     if path.exists():
         if _answers(path):
             raise Conflict(

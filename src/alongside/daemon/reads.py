@@ -172,6 +172,30 @@ def history(context: Context, service: str | None, limit: int) -> Json:
     return {"history": [_entry(context, entry) for entry in reversed(entries)]}
 
 
+def names(context: Context) -> Json:
+    """Services and their versions newest first, as a shell completes them: no engine is asked."""
+    routed = {
+        (route.service, one) for route in context.routes.all() for one in route.split.versions
+    }
+    made = {(one.service, one.version) for one in context.instances.all()}
+    return {
+        "services": [
+            {
+                "name": service,
+                "versions": [
+                    {
+                        "version": str(version),
+                        "instance": (service, version) in made,
+                        "routed": (service, version) in routed,
+                    }
+                    for version in newest_first(versions)
+                ],
+            }
+            for service, versions in sorted(context.known().items())
+        ]
+    }
+
+
 def tags(context: Context, tag: str, repository: str) -> Json:
     """The releases that were made from a tag of this name in this repository."""
     found = []

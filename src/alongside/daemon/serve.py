@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 import secrets
+import socket as socketlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from ipaddress import IPv4Network, IPv6Network
@@ -45,7 +46,9 @@ _log = logging.getLogger("alongside")
 def run(state_dir: Path, socket: Path, pool: str, local_ports: str) -> None:
     """Serve until SIGTERM or SIGINT. Raises MissingRequirement with all that is missing,
     Conflict where another daemon has the state folder or the socket, InvalidInput."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    # The journal has the time already.
+    time = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
+    logging.basicConfig(format=f"{time}%(levelname)s %(message)s", level=logging.INFO)
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
     asyncio.run(_main(StatePaths(state_dir.resolve()), socket, pool, local_ports))
 
@@ -117,6 +120,7 @@ async def _serve(context: Context, socket: Path, loading: Awaitable[_Loaded]) ->
     gc.enable()
     async with _background(reconciler.run()):
         _log.info("listening on %s, state in %s", socket, context.paths.root)
+        _tell_systemd("READY=1")
         await serving.serve(sockets=[listener])
     # The table stays: traffic flows while the daemon is down.
     await operations.cancel()
@@ -126,6 +130,18 @@ async def _serve(context: Context, socket: Path, loading: Awaitable[_Loaded]) ->
     await context.engine.close()
     context.database.close()
     socket.unlink(missing_ok=True)
+
+
+def _tell_systemd(state: str) -> None:
+    """sd_notify(3): `systemctl start` returns once we answer. Nothing where nobody waits."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socketlib.socket(socketlib.AF_UNIX, socketlib.SOCK_DGRAM) as notify:
+        notify.connect(address)
+        notify.sendall(state.encode())
 
 
 @asynccontextmanager

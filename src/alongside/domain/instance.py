@@ -35,7 +35,7 @@ class Subnet:
         The bridge's gateway serves IPv4. For IPv6 it cannot: until the bridge's first port is
         up its address is tentative, and Docker 20.10 binds its proxy before that.
         """
-        return self.ipv6.supernet(new_prefix=48)[(0xFFFF << 64) + 1]
+        return proxy_address(self.ipv6.supernet(new_prefix=48))
 
     @property
     def address4(self) -> IPv4Address:
@@ -107,6 +107,11 @@ class Instance:
             if (local.protocol, local.target) == (protocol, target):
                 return local.number
         return None
+
+
+def proxy_address(prefix: IPv6Network) -> IPv6Address:
+    """`Subnet.proxy6` of every subnet in the host's ULA prefix."""
+    return prefix[(0xFFFF << 64) + 1]
 
 
 def digest(service: str, version: str, ordinal: int, length: int) -> str:

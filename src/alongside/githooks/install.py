@@ -285,6 +285,7 @@ def _values(repository: Repository, socket: str) -> dict[str, str]:
         # What was pushed is not run: a bare repository has no scripts of its own.
         "@OWN@": "" if repository.bare else ".githooks",
         "@SOCKET@": named,
+        "@PYTHON@": shlex.quote(sys.executable),
         "@ALONGSIDE@": f"{shlex.quote(sys.executable)} -m alongside",
     }
 

@@ -89,5 +89,10 @@ committed) ;;
 *) exit 0 ;;
 esac
 if packing; then exit 0; fi
+if [ ! -x @PYTHON@ ]; then
+    [ "$state" = prepared ] ||
+        echo "alongside:" @PYTHON@ "is gone, so no tag is built. These hooks go with: git config --unset core.hooksPath" >&2
+    exit 0
+fi
 @SOCKET@
 printf '%s' "$tags" | @ALONGSIDE@ hook reference-transaction "$state" "$PPID"

@@ -293,3 +293,37 @@ def test_the_start_of_a_verb_loads_nothing_that_it_does_not_need() -> None:
     )
     loaded = set(done.stderr.split())
     assert not loaded & {"pydantic", "rich", "fastapi", "semver", "yaml", "aiohttp", "nodesemver"}
+
+
+def test_the_daemon_runs_with_its_options_as_ever_and_has_verbs_of_its_own(tmp_path: Path) -> None:
+    done = run(None, "daemon", "--help")
+    assert "--state-dir" in done.stdout
+    assert "uninstall" in done.stdout
+    where = ("--state-dir", str(tmp_path / "state"), "--socket", str(tmp_path / "s"))
+    done = run(None, "daemon", *where, "--pool", "nonsense", PATH="/nowhere")
+    assert done.returncode == 1
+    assert "alongside: This host lacks what alongside needs" in done.stderr
+
+
+def test_volumes_are_removed_with_everything_or_not_at_all() -> None:
+    done = run(None, "daemon", "uninstall", "--volumes")
+    assert done.returncode == 1
+    assert done.stderr.startswith("alongside: --volumes goes with --purge")
+
+
+def test_completion_is_printed_for_each_shell_and_no_other() -> None:
+    for shell in ("bash", "zsh", "fish"):
+        assert f"# {shell} completion of alongside" in run(None, "completion", shell).stdout
+    assert run(None, "completion", "tcsh").returncode == 1
+
+
+def test_what_a_shell_asks_is_answered_without_a_word_of_errors(tmp_path: Path) -> None:
+    names = {"services": [{"name": "dns", "versions": []}, {"name": "web", "versions": []}]}
+    with StubDaemon(tmp_path / "t", answers={"/v1/names": names}) as daemon:
+        assert run(daemon, "complete", "status", "").stdout == "dns\nweb\n"
+        other = run(None, "complete", "--", "--socket", str(daemon.path), "rollback", "w")
+        assert other.stdout == "web\n"
+    done = run(daemon, "complete", "rollback", "w")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert run(None, "complete", "--", "daemon", "--state-dir", "/").stdout == ":files\n"
+    assert run(None, "complete", "no-such-verb", "").returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,20 @@ def test_the_tag_is_made_when_the_daemon_is_down_and_it_says_what_to_do(
     git.commit({"x": "2"})
     said = git("tag", "--force", "1.0.0", ALONGSIDE_SOCKET=str(tmp_path / "nobody"))
     assert "nobody can say whether 1.0.0 has a release" in said
+
+
+def test_where_alongside_is_gone_git_goes_on_and_is_told(git: Git) -> None:
+    git("tag", "1.0.0")
+    for hook in (git.path / ".git" / "alongside" / "hooks").iterdir():
+        hook.write_text(hook.read_text().replace(sys.executable, "/gone/bin/python"))
+    git.commit({"more": ""})
+    made = git("tag", "1.1.0")
+    assert "/gone/bin/python is gone, so no tag is built." in made
+    moved = git("tag", "--force", "1.0.0")
+    assert git("rev-parse", "1.0.0") == git("rev-parse", "HEAD")
+    assert moved.count("is gone") == 1
+    git("config", "--unset", "core.hooksPath")
+    assert git("tag", "1.2.0") == ""
 
 
 def test_a_build_that_fails_leaves_the_tag_and_shows_why(git: Git) -> None:

@@ -301,6 +301,21 @@ class History(Document):
     history: list[Entry]
 
 
+class NamedVersion(Document):
+    version: Version
+    instance: Annotated[bool, Field(description="Whether it has a container, running or not.")]
+    routed: Annotated[bool, Field(description="Whether a port reaches it.")]
+
+
+class NamedService(Document):
+    name: Annotated[str, Field(examples=["dns"])]
+    versions: Annotated[list[NamedVersion], Field(description="Newest first.")]
+
+
+class Names(Document):
+    services: list[NamedService]
+
+
 class TaggedRelease(Document):
     service: str
     version: Version

@@ -79,6 +79,11 @@ def reading(context: Context, operations: Operations) -> APIRouter:
         """Show what was done, newest first."""
         return answer(reads.history(context, service, limit))
 
+    @router.get("/names", **answers(documents.Names))
+    async def names() -> Response:
+        """List services and versions by name alone, without asking the engine."""
+        return answer(reads.names(context))
+
     @router.get("/tags", **answers(documents.Tagged))
     async def tags(
         tag: Annotated[Text, Query(description="The tag's name.", examples=["1.1.0"])],

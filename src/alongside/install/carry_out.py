@@ -1,0 +1,212 @@
+"""Carrying steps out on this host."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import singledispatch
+from pathlib import Path
+
+from alongside.domain.errors import AlongsideError, StepFailed
+from alongside.install.run import must, run
+from alongside.install.settings import UNIT
+from alongside.install.steps import (
+    DropTable,
+    Link,
+    MakeFolder,
+    MakeGroup,
+    Plan,
+    Record,
+    RemoveAddress,
+    RemoveFile,
+    RemoveFolder,
+    RemoveGroup,
+    RemoveObjects,
+    Step,
+    Systemctl,
+    TakeHooksOut,
+    WriteFile,
+    describe,
+)
+
+_AT_ONCE = 100  # names in one command of docker's
+
+
+def carry_out(plan: Plan, engine: Mapping[str, str], say: Callable[[str], None]) -> int:
+    """All steps in order, `say` told of each. `engine` names the engine, as DOCKER_HOST. Returns
+    how many could not be taken of those that keep no other back; raises what others raise, and
+    said again, the rest is done."""
+    short_of = 0
+    for step in plan.steps:
+        try:
+            if isinstance(step, RemoveObjects):
+                _remove_objects(step, engine)
+            else:
+                _take(step)
+        except _TakenShort as short:
+            short_of += 1
+            say(f"not done: {describe(step)}: {short}")
+        except OSError as error:
+            raise StepFailed(f"Could not {describe(step)}: {error.strerror}.") from error
+        else:
+            say(f"done: {describe(step)}")
+    return short_of
+
+
+class _TakenShort(Exception):
+    """A step that could not be taken and keeps no other back."""
+
+
+@singledispatch
+def _take(step: Step) -> None:
+    raise NotImplementedError(step)
+
+
+@_take.register
+def _(step: MakeGroup) -> None:
+    must("groupadd", "--system", "--force", step.name)
+
+
+@_take.register
+def _(step: MakeFolder) -> None:
+    for path, mode in (*((above, 0o755) for above in step.above), (step.path, step.mode)):
+        path.mkdir(exist_ok=True)
+        path.chmod(mode)
+    if step.group:
+        shutil.chown(step.path, group=step.group)
+
+
+@_take.register
+def _(step: Link) -> None:
+    if step.path.is_symlink():
+        step.path.unlink()
+    step.path.symlink_to(step.target)
+
+
+@_take.register
+def _(step: WriteFile) -> None:
+    write(step.path, step.text)
+
+
+@_take.register
+def _(step: Record) -> None:
+    made = {"folders": [str(path) for path in step.folders], "group": step.group}
+    write(step.path, json.dumps(made, indent=1) + "\n")
+
+
+def write(path: Path, text: str) -> None:
+    """Whole or not at all, and readable to all whatever the umask."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text)
+    new.chmod(0o644)
+    new.replace(path)
+
+
+@_take.register
+def _(step: Systemctl) -> None:
+    done = run("systemctl", *step.arguments)
+    if done.returncode == 0:
+        return
+    if step.arguments[0] in ("start", "restart"):
+        said = run("journalctl", "--unit", UNIT, "--lines", "20", "--no-pager", "--output", "cat")
+        log = [line for line in said.stdout.splitlines() if line.strip()]
+        raise StepFailed(
+            "The daemon does not start. systemd goes on trying.",
+            hint=f"Its last words are below; all of them: journalctl -u {UNIT}",
+            log=log[-20:],
+        )
+    lines = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
+    raise StepFailed(f"`systemctl {' '.join(step.arguments)}` failed: {lines[-1]}", log=lines[:-1])
+
+
+@_take.register
+def _(step: TakeHooksOut) -> None:
+    try:
+        owner = step.repository.stat()
+    except FileNotFoundError:
+        return
+    # As its owner: git works in nobody else's repositories, and files keep their owner.
+    done = run(
+        *("setpriv", f"--reuid={owner.st_uid}", f"--regid={owner.st_gid}", "--clear-groups", "--"),
+        *("env", "--chdir", str(step.repository)),
+        *(sys.executable, "-m", "alongside", "init", "--remove"),
+    )
+    if done.returncode != 0:
+        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise _TakenShort(f"{said.strip()} Its owner takes them out: alongside init --remove")
+
+
+@_take.register
+def _(_: DropTable) -> None:
+    if run("nft", "list", "table", "inet", "alongside").returncode == 0:
+        must("nft", "delete", "table", "inet", "alongside")
+
+
+def _remove_objects(step: RemoveObjects, engine: Mapping[str, str]) -> None:
+    force = {"container": ["--force", "--volumes"], "image": ["--force"]}.get(step.kind, [])
+    for start in range(0, len(step.names), _AT_ONCE):
+        names = step.names[start : start + _AT_ONCE]
+        done = run("docker", step.kind, "rm", *force, *names, environment=engine)
+        failed = [
+            line
+            for line in done.stderr.splitlines()
+            if line.strip() and "No such" not in line and "not found" not in line
+        ]
+        if done.returncode != 0 and failed:
+            raise StepFailed(
+                f"Could not {describe(step)}.",
+                hint="What stands in the way is below. Then say it again: the rest is done then.",
+                log=failed,
+            )
+
+
+@_take.register
+def _(step: RemoveAddress) -> None:
+    must("ip", "-6", "address", "delete", f"{step.address}/128", "dev", "lo")
+
+
+@_take.register
+def _(step: RemoveFile) -> None:
+    step.path.unlink(missing_ok=True)
+
+
+@_take.register
+def _(step: RemoveFolder) -> None:
+    if not step.empty:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(step.path)
+        return
+    try:
+        step.path.rmdir()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if step.path.is_dir() and any(step.path.iterdir()):
+            raise _TakenShort("somebody else has put something there.") from error
+        raise
+
+
+@_take.register
+def _(step: RemoveGroup) -> None:
+    try:
+        must("groupdel", step.name)
+    except AlongsideError as error:
+        raise _TakenShort(error.message) from error
+
+
+def untrusted(command: str) -> Path | None:
+    """The first file or folder on the way to a program that others than root may write to:
+    whoever may is root, once root runs the program. None where there is none."""
+    resolved = Path(command).resolve()
+    for path in (Path(command), resolved, *resolved.parents):
+        status = os.lstat(path)
+        sticky = status.st_mode & 0o1000 and path.is_dir()
+        if path.is_symlink():
+            continue
+        if status.st_uid != 0 or (status.st_mode & 0o022 and not sticky):
+            return path
+    return None
