@@ -27,4 +27,22 @@ SINGLETON = _both(
     "await-ready",
     "tidy-singleton",
 )
-ALL = {*BUILD, *UP, *UP_SHARED, *SWITCH, *DEACTIVATE, *STOP, *REMOVE, *ASSIGN, *SINGLETON}
+DEPLOY = _both("load-image", "run-before", "open-trial")
+BACK = _both("wake")  # to a paused standby
+STANDBY = _both("pause")
+GC = _both("remove-release")
+ALL = {
+    *BUILD,
+    *UP,
+    *UP_SHARED,
+    *SWITCH,
+    *DEACTIVATE,
+    *STOP,
+    *REMOVE,
+    *ASSIGN,
+    *SINGLETON,
+    *DEPLOY,
+    *BACK,
+    *STANDBY,
+    *GC,
+}

@@ -179,8 +179,8 @@ def test_a_dry_run_prints_the_plan_and_the_very_text(daemon: StubDaemon) -> None
     assert done.stdout == "1. x\n\n# nft -f -\nadd\n"
 
 
-READING = {"releases", "logs", "ps", "ports", "port list", "status", "history"}
-NEITHER = {"shell-init", "daemon", "hook"}
+READING = {"releases", "logs", "ps", "ports", "port list", "status", "history", "doctor"}
+NEITHER = {"shell-init", "completion", "complete", "hook"}
 
 
 def test_what_changes_something_has_a_dry_run_and_what_reads_has_json() -> None:
