@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from alongside.cli import wires
-from alongside.cli.reading import local_ports, remark
+from alongside.cli.reading import held, local_ports, remark
 
 Json = dict[str, Any]
 
@@ -127,6 +127,7 @@ def _heading(service: Json) -> Line:
     return (
         Piece(service["name"], "bold"),
         *((Piece(f"  {workload}", "dim"),) if workload else ()),
+        *((Piece(f"  {why}", "yellow"),) if (why := held(service)) else ()),
         *(Piece(f"  {one}", "cyan") for one in doing),
     )
 
@@ -283,8 +284,9 @@ def _restarts(_: Json, version: Json, __: datetime) -> Cell:
 
 
 def _connections(_: Json, version: Json, __: datetime) -> Cell:
-    number = version.get("connections")
-    if number is None:
+    found = version.get("connections") or {}
+    number = found.get("tcp", 0) + found.get("udp", 0)
+    if not number:
         return Cell("")
     return Cell(f"{number} connection{'s' * (number != 1)}", "", f"{number} conn.")
 

@@ -88,6 +88,9 @@ def local_ports(version: Json) -> str:
 
 def remark(service: Json, version: Json) -> str:
     """What a person should know of a version."""
+    trial, former = service.get("trial"), version.get("former")
+    if trial and trial["version"] == version["version"] and version["routed"]:
+        return f"on trial until {clock(trial['until'])}"
     if version["bad"]:
         return "bad"
     if version["current"] and version["state"] == "running":
@@ -96,7 +99,30 @@ def remark(service: Json, version: Json) -> str:
         return "is to run, and does not!"
     if version["routed"] and version["state"] != "running":
         return "has ports, and does not run!"
+    if former and not former["drained"]:
+        return _draining(version, former)
+    if version.get("image_state") == "gone" and version["state"] in ("none", "exited"):
+        return "its image is gone"
     return "rollback goes here" if version["version"] == service["rollback_to"] else ""
+
+
+def held(service: Json) -> str:
+    """Why no new release is deployed by itself; empty where it is, or none would be."""
+    hold = service.get("hold")
+    if not hold:
+        return ""
+    return f"held by {hold['actor']}" + (f": {hold['message']}" if hold["message"] else "")
+
+
+def _draining(version: Json, former: Json) -> str:
+    left = (version.get("connections") or {}).get("tcp", 0)
+    until = f", cut at {clock(former['deadline'])}" if former["deadline"] else ""
+    return f"drains: {left} left{until}"
+
+
+def clock(iso: str) -> str:
+    """The time of day, in the reader's own time zone."""
+    return datetime.fromisoformat(iso).astimezone().strftime("%H:%M:%S")
 
 
 def problems(document: Json) -> None:

@@ -9,7 +9,16 @@ import sys
 import click
 
 from alongside.cli.completing import services
-from alongside.cli.reading import Json, local_ports, print_json, problems, reading, remark, table
+from alongside.cli.reading import (
+    Json,
+    held,
+    local_ports,
+    print_json,
+    problems,
+    reading,
+    remark,
+    table,
+)
 from alongside.client import Client
 
 
@@ -75,6 +84,9 @@ def _print(found: Json) -> None:
         rows,
         "Nothing is released yet: git tag 1.0.0 after alongside init.",
     )
+    for one in found["services"]:
+        if why := held(one):
+            click.echo(f"{one['name']} is {why}. New releases wait: alongside resume {one['name']}")
 
 
 def _ports(service: Json, version: str) -> str:

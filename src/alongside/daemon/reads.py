@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
@@ -84,7 +85,21 @@ async def status(context: Context, service: str | None) -> Json:
             }
         )
     document = {"services": services, "problems": picture.problems}
-    return document | {"revision": blake2b(to_json(document), digest_size=8).hexdigest()}
+    return document | {"revision": _revision(services, picture.problems)}
+
+
+def _revision(services: Iterable[Json], problems: list[str]) -> str:
+    """Of all but the numbers of connections, which are others at each look; while a version
+    drains they make another one each second."""
+    draining = False
+    stripped = []
+    for service in services:
+        versions = [{**one, "connections": None} for one in service["versions"]]
+        stripped.append({**service, "versions": versions})
+        draining |= any(one["former"] and not one["former"]["drained"] for one in versions)
+    second = int(time.time()) if draining else 0
+    text = to_json([stripped, problems, second])
+    return blake2b(text, digest_size=8).hexdigest()
 
 
 async def releases(context: Context, service: str | None) -> Json:

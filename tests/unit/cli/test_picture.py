@@ -4,6 +4,7 @@ look at it."""
 from __future__ import annotations
 
 import os
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -71,8 +72,20 @@ CANARY = service(
         "80/tcp": {"2026-01-31T11-59": 10, "2026-01-30T08-00": 90},
         **{f"{number}/tcp": {"2026-01-30T08-00": 1} for number in range(7000, 7011)},
     },
-    version("2026-01-31T11-59", health="starting", ago=12, number=20010, connections=1),
-    version("2026-01-30T08-00", restarts=2, ago=28 * 3600, number=20011, connections=12345),
+    version(
+        "2026-01-31T11-59",
+        health="starting",
+        ago=12,
+        number=20010,
+        connections={"tcp": 1, "udp": 0},
+    ),
+    version(
+        "2026-01-30T08-00",
+        restarts=2,
+        ago=28 * 3600,
+        number=20011,
+        connections={"tcp": 12000, "udp": 345},
+    ),
     *(version(f"2026-01-{day}T08-00", "none") for day in range(29, 12, -1)),
     rollback_to="2026-01-30T08-00",
     doing=[{"id": 7, "verb": "up", "to": "2026-01-31T11-59", "step": "await-ready"}],
@@ -83,6 +96,22 @@ TROUBLED = service(
     version("4", "paused"),
     version("3", "exited"),
     version("2", "running", health="unhealthy"),
+)
+DEPLOYED = service(
+    "shop",
+    {"80/tcp": {"2.1.0": 1}},
+    version("2.1.0", ago=8, number=20021),
+    version(
+        "2.0.0",
+        number=20020,
+        connections={"tcp": 3, "udp": 0},
+        former={"since": NOW.isoformat(), "deadline": None, "drained": False},
+    ),
+    version("1.9.0", "paused", image_state="gone"),
+    version("1.8.0", "exited", image_state="gone"),
+    rollback_to="1.9.0",
+    trial={"version": "2.1.0", "until": (NOW + timedelta(seconds=22)).isoformat()},
+    hold={"actor": "ann", "message": "a fair is on"},
 )
 IDLE = service("new", {}, version("1.0.0", "none"), workload="singleton")
 EVERYTHING = {
@@ -110,6 +139,15 @@ def test_at_a_width(name: str, width: int) -> None:
     document = EVERYTHING if name == "everything" else {"services": [SWITCHED], "problems": []}
     check(f"{name}-{width}", text(document, width))
     check(f"{name}-{width}-ascii", text(document, width, ascii_only=True))
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_what_is_deployed_drained_and_held(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    check(f"deployed-{width}", text({"services": [DEPLOYED], "problems": []}, width))
+    monkeypatch.undo()
+    time.tzset()
 
 
 def test_the_documents_show_it_as_it_is() -> None:
