@@ -24,6 +24,7 @@ PARTS = {
     "scale": "a switch and a restore with 10, 100 and 1,000 services",
     "flows": "clearing stale UDP flows among 100,000 live ones",
     "singleton": "how long none runs while a singleton is replaced",
+    "verbs": "how long each verb takes to start",
     "daemon": "the daemon's memory and processor time when nothing is asked of it",
 }
 

@@ -19,7 +19,7 @@ def timed(
     argv: Sequence[str], environment: Mapping[str, str], cwd: str | os.PathLike[str] | None = None
 ) -> Timing:
     """Raises RuntimeError with the command's own words where it fails."""
-    used, begun = _children(), time.monotonic()
+    used, begun = children(), time.monotonic()
     done = subprocess.run(
         argv,
         env=environment,
@@ -29,12 +29,12 @@ def timed(
         text=True,
         check=False,
     )
-    timing = Timing(time.monotonic() - begun, _children() - used)
+    timing = Timing(time.monotonic() - begun, children() - used)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(argv)}:\n{done.stdout}{done.stderr}")
     return timing
 
 
-def _children() -> float:
+def children() -> float:
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime

@@ -86,7 +86,7 @@ def local_ports(version: Json) -> str:
     return ", ".join(f"{number} ({', '.join(to)})" for number, to in numbers.items()) or "-"
 
 
-def remark(service: Json, version: Json) -> str:
+def remark(service: Json, version: Json) -> str:  # noqa: PLR0911 - the first that holds
     """What a person should know of a version."""
     trial, former = service.get("trial"), version.get("former")
     if trial and trial["version"] == version["version"] and version["routed"]:
