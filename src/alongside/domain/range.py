@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
+import semver
+
+from alongside.domain import npm
 from alongside.domain.errors import InvalidInput
 from alongside.domain.version import Dated, Version, newest_first
 
@@ -48,21 +51,12 @@ def is_prerelease(version: Version) -> bool:
 
 
 def parse_range(text: str) -> Callable[[str], bool]:
-    """Whether a SemVer text is in the range. Raises InvalidInput for what is no range.
-
-    node-semver's `satisfies` answers an unreadable range with False; its Range raises. Against
-    npm's own 7.8.5 it differs in one thing (0.9.1): a range that was cut off below a version by
-    `~1`, `^1` or `1.x`, and in the same breath names a pre-release of that version (`^1
-    <=2.0.0-beta`), lets earlier pre-releases of it in.
-    """
-    # Lazily: most invocations name a version and need no ranges.
-    from nodesemver import make_range  # noqa: PLC0415
-
+    """Whether a SemVer text is in the range. Raises InvalidInput for what is no range."""
     try:
-        test: Callable[[str], bool] = make_range(text, loose=False).test
+        alternatives = npm.comparators(text)
     except ValueError:
         raise InvalidInput(
             f"{text!r} is not a range of versions.",
             hint="Write it as npm does: ^1.2, ~1.2.3, 1.x, '>=1.2 <2', '1.2 - 1.4', latest.",
         ) from None
-    return test
+    return lambda version: npm.matches(alternatives, semver.Version.parse(version))

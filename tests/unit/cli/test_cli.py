@@ -292,7 +292,7 @@ def test_the_start_of_a_verb_loads_nothing_that_it_does_not_need() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     loaded = set(done.stderr.split())
-    assert not loaded & {"pydantic", "rich", "fastapi", "semver", "yaml", "aiohttp", "nodesemver"}
+    assert not loaded & {"pydantic", "rich", "fastapi", "semver", "yaml", "aiohttp"}
 
 
 def test_the_daemon_runs_with_its_options_as_ever_and_has_verbs_of_its_own(tmp_path: Path) -> None:
