@@ -3,10 +3,7 @@ the history is true, and nobody is left without an answer that a routed version 
 
 from __future__ import annotations
 
-import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +12,7 @@ from typing import Any
 import pytest
 
 from support import ask
+from support.deploying import Deploying
 from support.fairness import assert_answered
 from support.host import Host
 from support.installation import Installation, Repository, load_images
@@ -139,37 +137,6 @@ def eventually(question: Any, timeout: float = 30) -> None:
     while not question():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-class Deploying:
-    """A deploy that runs, as somebody's terminal has it."""
-
-    def __init__(self, alongside: Installation, *arguments: str) -> None:
-        self.alongside = alongside
-        self.process = alongside.host.popen(
-            [sys.executable, "-m", "alongside", "deploy", *arguments, "--json"],
-            env=alongside.environment,
-            stderr=subprocess.PIPE,
-        )
-        self.events: list[dict[str, Any]] = []
-
-    def until(self, kind: str, **fields: object) -> dict[str, Any]:
-        """The next event of that kind."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            event = json.loads(line)
-            self.events.append(event)
-            if event["event"] == kind and all(event.get(k) == v for k, v in fields.items()):
-                return dict(event)
-        raise AssertionError(f"no {kind}: {self.events} {self.process.communicate()}")
-
-    def watched(self) -> None:
-        """It has the ports, and was asked for the first time since."""
-        self.until("probe")
-
-    def end(self) -> tuple[int, str]:
-        _, err = self.process.communicate(timeout=60)
-        return self.process.returncode, err
 
 
 def tell(alongside: Installation, name: str, command: str) -> None:

@@ -65,6 +65,8 @@ class Context:
     # One a version (dns@1.0.0): what starts or stops it goes one after the other. A rollback
     # never waits for a version that does not become ready.
     locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    # Services whose new routes are written down, and may not be in the kernel yet.
+    switching_now: set[str] = field(default_factory=set)
     bridges: frozenset[str] = frozenset()  # of the engine's networks; the reconciler follows them
     proxied: bool = True  # whether the engine's proxy answers on local ports; looked at (ways)
     problems: dict[str, str] = field(default_factory=dict)  # by what they are about

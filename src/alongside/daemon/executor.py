@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -58,6 +58,16 @@ if TYPE_CHECKING:
     from alongside.daemon.watcher import Verdict
 
 LATE_REPLIES = 1.0  # seconds after a switch until UDP flows are looked at once more
+
+
+async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Not cut off on the way: whoever cancels it waits until it has ended."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait((task,))
+        raise
 
 
 class Executor:
@@ -126,6 +136,7 @@ class Executor:
                     with self._context.database.transaction():
                         self._undo()
                         journal.mark_routed(operation, False)
+                    await self._commit_back()
             except AlongsideError as second:
                 raise await self._go_forward(plan, second) from error
             if self._may_put_back:
@@ -137,6 +148,8 @@ class Executor:
             if isinstance(error, AlongsideError) and error.log and not journal.output(operation):
                 journal.write(operation, error.log)
             raise
+        finally:
+            self._context.switching_now.discard(plan.service)
         if plan.trial is not None:
             return
         detail = plan.reason
@@ -178,10 +191,12 @@ class Executor:
             self._undo = partial(record_singleton, context, step, back=True)
         elif isinstance(step, RecordRoutes):
             self._undo = partial(self._take_back, step, self._former)
+            context.switching_now.add(plan.service)
         elif isinstance(step, RecordAssignments):
             self._undo = partial(context.assignments.replace, step.ports, step.seen)
         if position == plan.settled_at:
             self._undo, self._may_put_back, self._settled = None, False, True
+            context.switching_now.discard(plan.service)
 
     def _record_routes(self, operation: int, step: RecordRoutes) -> None:
         context = self._context
@@ -296,8 +311,15 @@ class Executor:
             return True
         return await settled6(container.pid)
 
+    async def _commit_back(self) -> None:
+        """The kernel may have had the new routes already: one that was cut off says nothing."""
+        try:
+            await to_its_end(self._context.commit())
+        except AlongsideError as error:
+            self._context.problems["table"] = error.message  # the reconciler looks again
+
     async def _switch(self, _: Switch) -> None:
-        await self._context.commit()
+        await to_its_end(self._context.commit())
         self._context.watcher.displaced(self._service, f"{self._verb} by {self._actor}")
         self._context.retirement.wake()
 
@@ -324,6 +346,8 @@ class Executor:
         await prepare(self._context, step.release, step.instance)
 
     async def _replace_singleton(self, step: ReplaceSingleton) -> None:
+        # One without ports has no switch; and the end of the old one is no fault of its own.
+        self._context.watcher.displaced(step.service, f"{self._verb} by {self._actor}")
         self.gap = await converge(self._context, step.service)
 
     async def _tidy_singleton(self, step: TidySingleton) -> None:

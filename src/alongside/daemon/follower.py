@@ -107,7 +107,12 @@ class Follower:
         async def tell() -> None:
             async for event in operation.follow():
                 if event["event"] == "error":
-                    _log.warning("%s@%s: %s", service, version, event["problem"]["detail"])
+                    said = event["problem"]["detail"]
+                    _log.warning("%s@%s: %s", service, version, said)
+                    current = context.in_force(service)
+                    if not operation.begun and current is not None:  # refused before its first step
+                        reason = f"could not be deployed: {said}"
+                        self._pass_over(current, version, reason, context.journal.entries(service))
 
         task = asyncio.create_task(tell())
         context.background.add(task)

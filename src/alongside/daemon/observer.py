@@ -6,19 +6,20 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from alongside.daemon.context import Context
 from alongside.daemon.operations import Emit
 from alongside.domain.deployment import Trial
-from alongside.domain.errors import AlongsideError, Unavailable
+from alongside.domain.errors import AlongsideError, NotReady, Unavailable
 from alongside.domain.instance import Instance
 from alongside.domain.release import Release
 from alongside.engine.protocol import Container, Event
-from alongside.ready import ask_once, asked_at
+from alongside.ready import ask_once, asked_at, wait_ready
 
 LOG_LINES = 20
 RETRY = 1.0  # seconds between two tries to reach the engine
+SHUTDOWN = 4.0  # seconds from the end of its containers within which an engine goes away
 AGAIN = 0.2  # seconds until it is asked again after it has failed
 
 
@@ -35,30 +36,72 @@ class Observer:
         self._context = context
         self._trial = trial
         self._emit = emit
+        self._until = trial.until
+        self._failed = 0  # questions in a row that had no good answer
 
     async def watch(self, *, fresh: bool) -> Seen | None:
         """Until the trial is over, or something ends it; None is a version that is good.
 
         While the engine does not answer nothing is known and nothing is held against the
-        version; its container was then started by the engine, and is looked at anew.
+        version; its container was then started by the engine, and is looked at anew. A version
+        is not good by nobody having looked: where nobody could, or where it fails when the time
+        is over, it is looked at for as long as it takes to fail.
+
+        `fresh`: the trial begins now; else the daemon was away meanwhile.
         """
         context, trial = self._context, self._trial
         release = context.releases.get(trial.service, trial.version)
         instance = context.instances.get(trial.service, trial.version)
         if release is None or instance is None:
             return Seen("has no instance any more")
-        while (left := self._left()) > 0:
+        if not fresh:
+            self._look_on(release)
+        reason = ""
+        while not reason:
+            limit = asyncio.timeout(max(0.0, self._left()))
             try:
-                async with asyncio.timeout(left):
+                async with limit:
                     reason = await self._observe(release, instance, fresh)
             except TimeoutError:
-                return None
+                if not limit.expired():
+                    raise  # somebody else's
+                if not self._failed:
+                    return None
+                self._look_on(release)
             except Unavailable:
                 fresh = True
-                await asyncio.sleep(min(RETRY, max(0.0, self._left())))
-                continue
-            return Seen(f"{reason}, {self._age():.1f} s after it had the ports", await self._log())
-        return None
+                reason = await self._met_again(release, instance)
+                self._look_on(release)
+        return Seen(f"{reason}, {self._age():.1f} s after it had the ports", await self._log())
+
+    def _look_on(self, release: Release) -> None:
+        watch = release.spec.watch
+        enough = watch.failures * (watch.within + AGAIN) + RETRY
+        self._until = max(self._until, datetime.now(UTC) + timedelta(seconds=enough))
+
+    async def _met_again(self, release: Release, instance: Instance) -> str:
+        """Wait until the engine answers and the version is ready again, as after its start;
+        returns why it is not."""
+        engine = self._context.engine
+        ready, address = asked_at(release.spec, instance)
+        folder = self._context.paths.compose_file(release).parent
+        loop = asyncio.get_running_loop()
+        deadline: float | None = None  # for its container to run: somebody starts it
+        while True:
+            try:
+                container = await engine.container(instance.name)
+                deadline = deadline or loop.time() + ready.timeout
+                if container is not None and container.running:
+                    await wait_ready(ready, address, instance, engine, folder=folder)
+                    return ""
+                if loop.time() > deadline:
+                    return ""  # what is to be said of it is said by looking at it
+                await asyncio.sleep(AGAIN)
+            except Unavailable:
+                deadline = None
+                await asyncio.sleep(RETRY)
+            except NotReady as error:
+                return f"did not come back with the engine: {error.message}"
 
     async def _observe(self, release: Release, instance: Instance, fresh: bool) -> str:
         """Returns why it failed; raises Unavailable."""
@@ -75,8 +118,10 @@ class Observer:
                 done, _ = await asyncio.wait(
                     (watching, asking), return_when=asyncio.FIRST_COMPLETED
                 )
-                # What became of the container says more than a question without an answer.
-                return (watching if watching in done else asking).result()
+                if watching not in done and not await self._runs(instance):
+                    # What became of it says more than a question that had no answer.
+                    await asyncio.wait((watching,), timeout=SHUTDOWN + RETRY)
+                return (watching if watching.done() else asking).result()
             finally:
                 for task in (watching, asking):
                     task.cancel()
@@ -84,7 +129,8 @@ class Observer:
 
     async def _ask(self, release: Release, instance: Instance) -> str:
         """Returns when too many questions in a row had no good answer."""
-        watch, failed = release.spec.watch, 0
+        watch = release.spec.watch
+        self._failed = 0
         ready, address = asked_at(release.spec, instance)
         folder = self._context.paths.compose_file(release).parent
         while True:
@@ -96,11 +142,11 @@ class Observer:
                 folder=folder,
                 within=watch.within,
             )
-            failed = failed + 1 if heard else 0
+            self._failed = self._failed + 1 if heard else 0
             self._emit({"event": "probe", "heard": heard, "left": round(self._left(), 1)})
-            if failed >= watch.failures:
-                return f"failed {failed} probes in a row ({heard})"
-            await asyncio.sleep(AGAIN if failed else watch.every)
+            if self._failed >= watch.failures:
+                return f"failed {self._failed} probes in a row ({heard})"
+            await asyncio.sleep(AGAIN if self._failed else watch.every)
 
     async def _follow(
         self,
@@ -110,19 +156,35 @@ class Observer:
         restarts: int,
     ) -> str:
         """Returns when the container's end is news enough."""
-        killed = False
+        killed = told = False
         while True:
             reason = _end(container, restarts, killed=killed)
             if reason:
+                if told:
+                    await self._outlast(events)
                 return reason
             event = await anext(events, None)
             if event is None:
                 raise Unavailable("The container engine went away.")
             if event.kind == "container" and event.name == instance.name:
                 killed |= event.action == "oom"
+                told |= event.action == "kill"
                 if event.action == "die":
                     restarts = -1  # whatever it is now: it has ended
                 container = await self._context.engine.container(instance.name)
+
+    async def _outlast(self, events: AsyncIterator[Event]) -> None:
+        """Somebody told the container to end. An engine that shuts down does, before it goes away
+        itself, and that is not held against the version. Raises Unavailable where it goes."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SHUTDOWN):
+                while await anext(events, None) is not None:
+                    pass
+                raise Unavailable("The container engine went away.")
+
+    async def _runs(self, instance: Instance) -> bool:
+        container = await self._context.engine.container(instance.name)
+        return container is not None and container.running
 
     async def _log(self) -> tuple[str, ...]:
         instance = self._context.instances.get(self._trial.service, self._trial.version)
@@ -134,7 +196,7 @@ class Observer:
         return tuple(lines)
 
     def _left(self) -> float:
-        return (self._trial.until - datetime.now(UTC)).total_seconds()
+        return (self._until - datetime.now(UTC)).total_seconds()
 
     def _age(self) -> float:
         return (datetime.now(UTC) - self._trial.since).total_seconds()

@@ -73,6 +73,10 @@ class Reconciler:
         version = Version(entry.after)
         release = self._context.releases.get(entry.service, version)
         length = release.spec.watch.length if release else 0.0
+        if not length:
+            said = "finished after a restart of the daemon"
+            self._context.journal.end(entry.id, Outcome.DONE, said)
+            return
         now = datetime.now(UTC)
         until = now + timedelta(seconds=length)
         self._context.trials.open(Trial(entry.service, version, entry.id, now, until))
@@ -228,13 +232,16 @@ class Reconciler:
                 paused = context.instances.wanted(instance) == "paused"
                 if container is not None and container.state == "paused" and paused:
                     return
-                if container is None or not container.running:
+                if container is not None and container.state == "paused":
+                    await context.engine.start(instance.name)  # Compose does not
+                elif container is None or not container.running:
                     _log.info("starting %s, which is wanted and does not run", instance.name)
                     project = await instance_project(context, release, instance)
                     await context.compose.up(project, [release.service])
                 if paused:
                     ready, address = asked_at(release.spec, instance)
-                    await wait_ready(ready, address, instance, context.engine)
+                    folder = context.paths.compose_file(release).parent
+                    await wait_ready(ready, address, instance, context.engine, folder=folder)
                     await context.engine.pause(instance.name)
             context.problems.pop(about, None)
         except AlongsideError as error:

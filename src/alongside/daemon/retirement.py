@@ -73,9 +73,10 @@ class Retirement:
 
     def _forget_problems(self) -> None:
         """Of versions that are kept by policy no longer."""
-        kept = {f"standby {one.service}@{one.version}" for one in self._context.former.all()}
-        for about in [one for one in self._context.problems if one.startswith("standby ")]:
-            if about not in kept:
+        kept = {f"{one.service}@{one.version}" for one in self._context.former.all()}
+        for about in list(self._context.problems):
+            kind, _, reference = about.partition(" ")
+            if kind in ("standby", "drain") and reference and reference not in kept:
                 del self._context.problems[about]
 
     async def _drain(self) -> None:
@@ -83,7 +84,10 @@ class Retirement:
         draining = {
             one: instance
             for one in context.former.all()
-            if not one.drained and (instance := context.instances.get(one.service, one.version))
+            # Out of the route comes first: not while the kernel may still lead there.
+            if not one.drained
+            and one.service not in context.switching_now
+            and (instance := context.instances.get(one.service, one.version))
         }
         left = await context.router.connections(
             {one: far_ends(context, instance) for one, instance in draining.items()}
@@ -92,8 +96,14 @@ class Retirement:
             if not left[one].tcp:
                 context.former.drained(one)
             elif one.deadline is not None and one.deadline <= datetime.now(UTC):
-                await self._cut(one, instance)
-                context.former.drained(one)
+                about = f"drain {one.service}@{one.version}"
+                try:
+                    await self._cut(one, instance)
+                except AlongsideError as error:  # it hides no other
+                    context.problems[about] = error.message
+                else:
+                    context.problems.pop(about, None)
+                    context.former.drained(one)
 
     async def _cut(self, former: Former, instance: Instance) -> None:
         """Reset what is left of the connections, at both ends."""
@@ -119,11 +129,15 @@ class Retirement:
             context.journal.end(operation, Outcome.DONE, f"{said}, and cut")
 
     async def _settle(self, service: str) -> None:
-        """Keep or stop whom nobody is left on; not while a version is on trial, since one of
-        them may have the ports again in a moment."""
+        """Keep or stop whom nobody is left on; not while a version is on trial or about to be,
+        since one of them may have the ports again in a moment."""
         context = self._context
         current = context.in_force(service)
         if current is None or context.trials.get(service) is not None:
+            return
+        if service in context.switching_now or any(
+            (one.service, one.verb) == (service, "deploy") for one in context.journal.pending()
+        ):
             return
         drained = [one.version for one in context.former.all(service) if one.drained]
         bad = context.bad(service)

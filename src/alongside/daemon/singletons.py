@@ -160,6 +160,10 @@ async def finish(context: Context, entry: Entry) -> None:
     except AlongsideError as error:
         journal.end(entry.id, Outcome.FAILED, error.message)
     else:
+        if entry.verb == "deploy" and release.spec.watch.length:
+            seconds = release.spec.watch.length
+            context.watcher.open(release, seconds, entry.id, lambda _: None)
+            return
         journal.end(entry.id, Outcome.DONE, "finished after a restart of the daemon")
 
 

@@ -18,11 +18,13 @@ from alongside.daemon.observer import Observer, Seen
 from alongside.daemon.operations import Emit
 from alongside.daemon.retirement import itself
 from alongside.domain.deployment import Mark, Trial
-from alongside.domain.errors import AlongsideError
+from alongside.domain.errors import AlongsideError, Unavailable
 from alongside.domain.history import Outcome
 from alongside.domain.release import Release
 from alongside.domain.version import Version
 from alongside.plan.rollback import plan_rollback, rollback_target
+
+RETRY = 1.0  # seconds between two tries to go back where the engine does not answer
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +58,9 @@ class Watcher:
         self, release: Release, seconds: float, operation: int, emit: Emit
     ) -> asyncio.Future[Verdict]:
         """Begin a trial, whose verdict ends the operation; `emit` gets each probe."""
+        before = self._running.get(release.service)
+        if before is not None:
+            self._end(before, Verdict("was deployed anew", release.version), Outcome.FAILED)
         now = datetime.now(UTC)
         until = now + timedelta(seconds=seconds)
         trial = Trial(release.service, release.version, operation, now, until)
@@ -75,13 +80,13 @@ class Watcher:
             return
         now = _has_ports(self._context, service)
         if running.trial.version != now:
-            self._end(running, Verdict(f"{by} took its place", now), Outcome.FAILED)
+            self._end(running, Verdict(f"was displaced ({by})", now), Outcome.FAILED)
 
-    async def fail(self, service: str, reason: str) -> bool:
-        """End the trial of a service and go back; whether it had one. The version is not marked:
-        it is not its fault."""
+    async def fail(self, service: str, version: Version, reason: str) -> bool:
+        """End the trial of a version and go back; whether it was on one. It is not marked: it is
+        not its fault."""
         running = self._running.get(service)
-        if running is None:
+        if running is None or running.trial.version != version:
             return False
         self._stop(running)
         await self._go_back(running, Seen(reason), mark=False)
@@ -112,8 +117,9 @@ class Watcher:
         context, trial = self._context, running.trial
         try:
             if _has_ports(context, trial.service) != trial.version:
-                verdict = Verdict("another version has the ports", None)
-                self._end(running, verdict, Outcome.INTERRUPTED)
+                # Somebody went back, and the daemon ended before that was written down here.
+                now = _has_ports(context, trial.service)
+                self._end(running, Verdict("lost the ports meanwhile", now), Outcome.FAILED)
                 return
             marked = context.bad(trial.service).get(trial.version)
             if marked is not None:
@@ -134,9 +140,8 @@ class Watcher:
 
     def _accept(self, running: _Running, reason: str) -> None:
         trial = running.trial
-        with self._context.database.transaction():
-            self._context.releases.mark(trial.service, trial.version, Mark.GOOD, reason)
-            self._end(running, Verdict("", trial.version), Outcome.DONE, reason)
+        self._context.releases.mark(trial.service, trial.version, Mark.GOOD, reason)
+        self._end(running, Verdict("", trial.version), Outcome.DONE, reason)
 
     async def _go_back(self, running: _Running, seen: Seen, *, mark: bool) -> None:
         """One switch, to a version that runs; the marks come first, so that a crash between ends
@@ -145,16 +150,24 @@ class Watcher:
         if mark:
             context.releases.mark(trial.service, trial.version, Mark.BAD, seen.reason)
         self._running.pop(trial.service, None)  # the switch that follows is its own
-        reason, now = seen.reason, trial.version
-        try:
-            now = await self._roll_back(trial, reason)
-        except AlongsideError as error:
-            reason = f"{reason}. It keeps the ports: {error.message}"
-        self._running[trial.service] = running
+        reason = seen.reason
+        now: Version | None = None
+        while now is None:
+            try:
+                now = await self._roll_back(trial, reason)
+            except AlongsideError as error:
+                if mark and isinstance(error, Unavailable):
+                    await asyncio.sleep(RETRY)  # nothing else is as good as to go back
+                    continue
+                now = _has_ports(context, trial.service)
+                if now == trial.version:
+                    reason = f"{reason}. It keeps the ports: {error.message}"
+                break
         self._end(running, Verdict(reason, now, seen.log), Outcome.FAILED)
 
     async def _roll_back(self, trial: Trial, reason: str) -> Version:
-        """Returns who has the ports now. Raises Conflict where there is nothing to go back to."""
+        """Returns who has the ports now. Raises Conflict where there is nothing to go back to,
+        Unavailable."""
         context, service = self._context, trial.service
         target = rollback_target(service, await context.observe(service))
         release = context.releases.get(service, target)
@@ -170,9 +183,10 @@ class Watcher:
     def _end(self, running: _Running, verdict: Verdict, outcome: Outcome, detail: str = "") -> None:
         context, trial = self._context, running.trial
         self._stop(running)
-        self._running.pop(trial.service, None)
+        if self._running.get(trial.service) is running:
+            del self._running[trial.service]
         with context.database.transaction():
-            context.trials.close(trial.service)
+            context.trials.close(trial)
             if verdict.log:
                 context.journal.write(trial.operation, verdict.log)
             context.journal.end(trial.operation, outcome, detail or verdict.reason)
@@ -180,7 +194,10 @@ class Watcher:
             running.verdict.set_result(verdict)
         context.retirement.wake()
         for call in self.on_verdict:
-            call(trial.service)
+            try:
+                call(trial.service)
+            except Exception:  # the verdict stands, whatever becomes of what follows from it
+                _log.exception("what follows the trial of %s failed", trial.service)
 
 
 def _has_ports(context: Context, service: str) -> Version | None:

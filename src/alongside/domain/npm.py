@@ -140,17 +140,10 @@ def _without_x(text: str, sign: str, major: str, minor: str, patch: str) -> str:
     if not _is_x(patch):
         return text
     start = f"{major}.{0 if _is_x(minor) else minor}.0"
-    match sign:
-        case ">":
-            return f">={_next(major, minor).removesuffix('-0')}"
-        case "<=":
-            return f"<{_next(major, minor)}"
-        case "<":
-            return f"<{start}-0"
-        case ">=":
-            return f">={start}"
-        case _:
-            return f">={start} <{_next(major, minor)}"
+    end = _next(major, minor)
+    found = {">": f">={end.removesuffix('-0')}", "<=": f"<{end}", "<": f"<{start}-0"}
+    found[">="] = f">={start}"
+    return found.get(sign, f">={start} <{end}")
 
 
 def _next(major: str, minor: str | None) -> str:
@@ -167,10 +160,10 @@ def _comparator(text: str) -> Comparator:
     if found is None:
         raise ValueError(text)
     sign, *places, prerelease = found.groups()
-    numbers = [int(one) for one in places]
-    if max(numbers) > _LARGEST:
+    major, minor, patch = (int(one) for one in places)
+    if max(major, minor, patch) > _LARGEST:
         raise ValueError(text)
-    return _OPERATORS[sign], semver.Version(*numbers, prerelease)
+    return _OPERATORS[sign], semver.Version(major, minor, patch, prerelease)
 
 
 def _is_x(place: str | None) -> bool:

@@ -38,9 +38,13 @@ class Trials:
                 ),
             )
 
-    def close(self, service: str) -> None:
+    def close(self, trial: Trial) -> None:
+        """Nothing where the service is on another trial by now."""
         with self._database.transaction() as connection:
-            connection.execute("DELETE FROM trials WHERE service = ?", (service,))
+            connection.execute(
+                "DELETE FROM trials WHERE service = ? AND operation = ?",
+                (trial.service, trial.operation),
+            )
 
 
 def _read(row: sqlite3.Row) -> Trial:

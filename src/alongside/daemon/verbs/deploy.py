@@ -12,10 +12,18 @@ from alongside.daemon.executor import Executor
 from alongside.daemon.locks import holding
 from alongside.daemon.operations import Emit
 from alongside.daemon.verbs.activate import now_reach, with_others
-from alongside.daemon.verbs.change import Asked, Result, carry_out, one_version
+from alongside.daemon.verbs.change import (
+    Asked,
+    Result,
+    carry_out,
+    one_version,
+    releases_of,
+)
+from alongside.daemon.watcher import Verdict
 from alongside.domain.errors import AlongsideError, TrialFailed
 from alongside.domain.history import Actor
 from alongside.domain.release import Release
+from alongside.plan.beside import is_singleton
 from alongside.plan.deploy import plan_deploy
 from alongside.plan.rollback import plan_rollback, rollback_target
 from alongside.plan.steps import Plan, Start
@@ -39,22 +47,24 @@ async def deploy(
     releases = await with_others(context, service, version)
     release, executor = releases[0], Executor(context)
     ports = [one.port for one in release.spec.ports] + [one.port for one in release.spec.also]
-    async with holding(context, releases):
-        observed = await context.observe(service, releases, ports=ports)
-        plan = plan_deploy(service, version, observed, take=take, force=force, watch=watch)
-        work = carry_out(
-            context,
-            plan,
-            asked,
-            emit,
-            lambda: [*now_reach(plan), *ways.notes(context)],
-            executor=executor,
-        )
-        try:
+    try:
+        async with holding(context, releases):
+            observed = await context.observe(service, releases, ports=ports)
+            plan = plan_deploy(service, version, observed, take=take, force=force, watch=watch)
+            work = carry_out(
+                context,
+                plan,
+                asked,
+                emit,
+                lambda: [*now_reach(plan), *ways.notes(context)],
+                executor=executor,
+            )
             result = await _unless(asked.abort, work)
-        except _Aborted as aborted:
-            await _leave(context, plan, release, executor, aborted.by, emit)
-            raise _given_up(release, aborted.by) from None
+    except _Aborted as aborted:
+        kept = await _leave(context, plan, releases, aborted.by, emit)
+        raise _given_up(release, aborted.by, kept) from None
+    finally:
+        context.retirement.wake()  # it waits until nothing is deployed
     if executor.verdict is not None:
         # No lock is held from here on: whoever goes back need not wait for the trial.
         await _come_through(context, release, executor, asked, result)
@@ -68,16 +78,15 @@ async def _come_through(
     try:
         verdict = await _unless(asked.abort, _shielded(executor.verdict))
     except _Aborted as aborted:
-        if await context.watcher.fail(release.service, f"was given up by {aborted.by.name}"):
-            raise _given_up(release, aborted.by) from None
-        verdict = await executor.verdict  # it had just come
+        why = f"was given up by {aborted.by.name}"
+        failed = await context.watcher.fail(release.service, release.version, why)
+        verdict = await executor.verdict  # if it was not failed it had just come
+        if failed:
+            kept = verdict.reason if verdict.now == release.version else ""
+            raise _given_up(release, aborted.by, kept.partition(": ")[2]) from None
     if verdict.reason:
-        now = f"{release.service}@{verdict.now}" if verdict.now else "no version"
-        have = f" {now} has them." if verdict.now != release.version else ""
         raise TrialFailed(
-            f"{release.reference} had the ports and lost them: it {verdict.reason}.{have}"
-            if have
-            else f"{release.reference} is not good: it {verdict.reason}",
+            _lost(release, verdict),
             hint=f"`alongside logs {release.reference}` shows more; `alongside history "
             f"{release.service}` keeps this.",
             log=verdict.log,
@@ -85,32 +94,50 @@ async def _come_through(
     result["summary"] = [*result["summary"], f"{release.reference} is good."]
 
 
+def _lost(release: Release, verdict: Verdict) -> str:
+    if verdict.now == release.version:
+        return f"{release.reference} is not good: it {verdict.reason}"
+    now = f"{release.service}@{verdict.now}" if verdict.now else ""
+    if is_singleton(release):
+        back = f" {now} runs again." if now else ""
+        return f"{release.reference} ran and was ended again: it {verdict.reason}.{back}"
+    have = f"{now or 'no version'} has them"
+    return f"{release.reference} had the ports and lost them: it {verdict.reason}. {have}."
+
+
 async def _leave(
-    context: Context, plan: Plan, release: Release, executor: Executor, by: Actor, emit: Emit
-) -> None:
-    """Everything as it was before the plan that was cut off: the ports, and what runs."""
-    service = release.service
-    if any(
-        release.version in route.split.versions and route.follows is None
-        for route in context.routes.all()
-        if route.service == service
-    ):
-        target = rollback_target(service, await context.observe(service))
-        back = context.releases.get(service, target)
-        found = await context.observe(service, [back] if back else [])
-        undo = plan_rollback(service, target, found)
-        await Executor(context).run(undo, by, f"{release.reference} was given up", emit)
-    started = next(
-        (s.instance for s in plan.steps if isinstance(s, Start) and s.release == release), None
-    )
-    if started is not None and context.instances.get(service, release.version) is not None:
-        context.instances.want(started, "stopped")
-        await context.engine.stop(started.name)
+    context: Context, plan: Plan, releases: list[Release], by: Actor, emit: Emit
+) -> str:
+    """Everything as it was before the plan that was cut off: the ports, and what runs. Returns why
+    it could not be."""
+    service, release, kept = plan.service, releases[0], ""
+    current = context.in_force(service)
+    if plan.before != plan.after and current == release:
+        try:
+            target = rollback_target(service, await context.observe(service))
+            back = releases_of(context, service, target)
+            async with holding(context, back):
+                undo = plan_rollback(service, target, await context.observe(service, back))
+                await Executor(context).run(undo, by, f"{release.reference} was given up", emit)
+        except AlongsideError as error:
+            kept = error.message
+    async with holding(context, releases):
+        routed = {
+            (route.service, version)
+            for route in context.routes.all()
+            for version in route.split.versions
+        }
+        for step in plan.steps:
+            if isinstance(step, Start) and (service, step.release.version) not in routed:
+                context.instances.want(step.instance, "stopped")
+                await context.engine.stop(step.instance.name)
+    return kept
 
 
-def _given_up(release: Release, by: Actor) -> AlongsideError:
+def _given_up(release: Release, by: Actor, kept: str) -> AlongsideError:
     return TrialFailed(
-        f"The deploy of {release.reference} was given up by {by.name}.",
+        f"The deploy of {release.reference} was given up by {by.name}."
+        + (f" It keeps the ports: {kept}" if kept else ""),
         hint=f"`alongside status {release.service}` shows who has the ports.",
     )
 
@@ -141,4 +168,6 @@ async def _unless(abort: asyncio.Future[Actor] | None, work: Coroutine[Any, Any,
             return task.result()  # it had ended after all
         raise _Aborted(by)
     finally:
-        task.cancel()
+        if not task.done():  # the daemon stops
+            task.cancel()
+            await asyncio.wait((task,))

@@ -44,7 +44,7 @@ async def mark(context: Context, reference: str, asked: Asked, emit: Emit, *, as
     if on_trial and as_ is Mark.GOOD:
         context.watcher.accept(service, f"good, {reason}")
     elif on_trial:
-        await context.watcher.fail(service, f"was marked bad by {asked.actor.name}")
+        await context.watcher.fail(service, version, f"was marked bad by {asked.actor.name}")
     result["summary"] += _what_now(context, service, str(version), as_, was_on_trial=on_trial)
     context.follower.look(service)
     context.retirement.wake()  # a bad one is no standby

@@ -411,6 +411,7 @@ class FakeEngine:
         """The engine ends, and with it every container."""
         for name, entry in self._containers.items():
             if entry.shown.state in ("running", "paused"):
+                self._emit("container", "kill", name)
                 self.end(name, 137)
         self.answers = False
         self._wake()
