@@ -31,6 +31,7 @@ services:
     x-alongside:
       ready: {http: /, timeout: 5s}
       watch: {for: 2s, every: 200ms, failures: 3, within: 500ms}
+      drain: 5s
 """
 DOCKERFILE = """\
 FROM alongside-test/responder:latest

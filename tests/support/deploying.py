@@ -17,7 +17,8 @@ class Deploying:
         self.alongside = alongside
         self.process = alongside.host.popen(
             # A shell's background jobs, of which the tests may be one, ignore Ctrl-C.
-            ["env", "--default-signal=INT", sys.executable, "-m", "alongside", "deploy", *arguments, "--json"],
+            ["env", "--default-signal=INT", sys.executable, "-m", "alongside", "deploy"]
+            + [*arguments, "--json"],  # noqa: RUF005
             env=alongside.environment,
             stderr=subprocess.PIPE,
         )
