@@ -15,10 +15,10 @@ class Deploying:
 
     def __init__(self, alongside: Installation, *arguments: str) -> None:
         self.alongside = alongside
+        # A shell's background jobs, of which the tests may be one, ignore Ctrl-C.
+        program = ("env", "--default-signal=INT", sys.executable, "-m", "alongside")
         self.process = alongside.host.popen(
-            # A shell's background jobs, of which the tests may be one, ignore Ctrl-C.
-            ["env", "--default-signal=INT", sys.executable, "-m", "alongside", "deploy"]
-            + [*arguments, "--json"],  # noqa: RUF005
+            [*program, "deploy", *arguments, "--json"],
             env=alongside.environment,
             stderr=subprocess.PIPE,
         )
