@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from support import ask
+from support import ask, faults
 from support.host import Host
 from support.installation import Installation, Repository, load_images
 
@@ -98,21 +98,13 @@ def prune(host: Host, name: str) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("fault", "switched"),
-    [
-        ("load-image:before", False),
-        ("load-image:after", False),
-        ("run-before:before", False),
-        ("start:after", False),
-        ("record-routes:before", False),
-        ("record-routes:after", True),
-        ("clean-udp:before", True),
-        ("open-trial:before", True),
-        ("open-trial:after", True),
-    ],
-)
-def test_killed_while_it_deploys(repository: Repository, fault: str, switched: bool) -> None:
+SWITCHED = ("record-routes:after", "clean-udp:before", "open-trial:before", "open-trial:after")
+MORE = ["start:after", "record-routes:before", "record-routes:after", "clean-udp:before"]
+
+
+@pytest.mark.parametrize("fault", MORE + list(faults.DEPLOY))
+def test_killed_while_it_deploys(repository: Repository, fault: str) -> None:
+    switched = fault in SWITCHED
     alongside, host = repository.alongside, repository.alongside.host
     assert has_ports(alongside) == "1"
     name = fault.replace(":", "-")
@@ -137,7 +129,7 @@ def test_killed_while_it_deploys(repository: Repository, fault: str, switched: b
     assert has_ports(alongside) == "1"
 
 
-@pytest.mark.parametrize("fault", ["wake:before", "wake:after", "pause:before", "pause:after"])
+@pytest.mark.parametrize("fault", list(faults.BACK) + list(faults.STANDBY))
 def test_killed_while_a_standby_is_woken_or_paused(repository: Repository, fault: str) -> None:
     alongside = repository.alongside
     name = fault.replace(":", "-")
@@ -156,9 +148,7 @@ def test_killed_while_a_standby_is_woken_or_paused(repository: Repository, fault
     assert has_ports(alongside) == "1"
 
 
-@pytest.mark.parametrize(
-    "fault", ["remove:before", "remove:after", "forget:after", "remove-release:before"]
-)
+@pytest.mark.parametrize("fault", ["remove:after", "forget:after", *list(faults.GC)])
 def test_killed_while_it_collects(repository: Repository, fault: str) -> None:
     """A second gc finishes what the first began."""
     alongside, host = repository.alongside, repository.alongside.host

@@ -26,6 +26,13 @@ def _true_or_false(value: object) -> object:
 _PLAIN = r"^[^\x00]*$"
 _REFERENCE = r"^[^@\x00]*[^@\s\x00][^@\x00]*(@[^\x00]*[^\s\x00][^\x00]*)?$"
 
+
+def _whole(value: object) -> object:
+    """In JSON 5.0 is an integer, too."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, Field(ge=0, le=1_000_000), BeforeValidator(_whole)]
 Text = Annotated[
     str,
     Field(max_length=4096, json_schema_extra={"pattern": _PLAIN}),
@@ -85,7 +92,7 @@ class Collection(Change):
         Text | None, Field(description="Only this one; else all.", examples=["dns"])
     ] = None
     keep: Annotated[
-        int | None, Field(description="How many of the newest stay.", ge=0, examples=[5])
+        Whole | None, Field(description="How many of the newest stay.", examples=[5])
     ] = None
     keep_for: Annotated[
         float | None, Field(description="Those younger than so many seconds stay.", ge=0)

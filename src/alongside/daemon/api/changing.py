@@ -89,6 +89,7 @@ def changing(context: Context, operations: Operations) -> APIRouter:
     async def post_deploy(body: Deployment, request: Request) -> StreamingResponse:
         """Bring a version through the gates: up, ready, given the ports, and watched; it loses
         them again where it fails. POST /v1/operations/{number}/abort gives it up."""
+        parse_reference(body.reference)
         abort = asyncio.get_running_loop().create_future()
         asked = Asked(actor(request), body.message, body.dry_run, abort)
         operation = operations.start(
