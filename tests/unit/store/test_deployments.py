@@ -52,7 +52,7 @@ def test_all_of_it_is_read_again(tmp_path: Path) -> None:
     assert Releases(again).marks("dns") == {Version("1.0.0"): Marked(Mark.BAD, "slow")}
     assert Releases(again).prepared("dns", Version("1.0.0"))
     assert Instances(again).wanted(INSTANCE) == "paused"
-    Trials(again).close("dns")
+    Trials(again).close(trial)
     Holds(again).resume("dns")
     assert Trials(again).all() == []
     assert Holds(again).get("dns") is None
