@@ -103,10 +103,10 @@ def test_killed_while_it_deploys(repository: Repository, fault: str) -> None:
     deploy_killed(repository, fault, switched=fault.startswith("open-trial"))
 
 
-@pytest.mark.parametrize("fault", ["record-routes:before", "record-routes:after", "switch:after"])
+@pytest.mark.parametrize("fault", ["record-routes:after", "switch:after"])
 def test_killed_while_it_switches(repository: Repository, fault: str) -> None:
     """Unlike after an activate, the trial is yet to come."""
-    deploy_killed(repository, fault, switched=fault != "record-routes:before")
+    deploy_killed(repository, fault, switched=True)
 
 
 def deploy_killed(repository: Repository, fault: str, *, switched: bool) -> None:
@@ -184,7 +184,7 @@ def test_killed_while_it_removes_a_release(repository: Repository, fault: str) -
     gc_killed(repository, fault)
 
 
-@pytest.mark.parametrize("fault", ["remove:after", "forget:after"])
+@pytest.mark.parametrize("fault", ["forget:after"])
 def test_killed_while_it_removes_its_instance(repository: Repository, fault: str) -> None:
     gc_killed(repository, fault)
 
