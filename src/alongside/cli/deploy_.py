@@ -53,7 +53,9 @@ def command(
     events = client.change("deploy", body)
     number: list[int] = []
     try:
-        if as_json or dry_run or not sys.stdout.isatty():
+        # The live view is drawn with characters that other encodings do not have.
+        live = sys.stdout.isatty() and "utf" in sys.stdout.encoding.lower()
+        if as_json or dry_run or not live:
             follow(_noting(events, number), as_json=as_json)
         else:
             from alongside.cli.deploying import show
@@ -63,7 +65,9 @@ def command(
         if number:
             click.echo("\nGiving it up …", err=True)
             _give_up(client, number[0])
-        raise
+        else:
+            click.echo("\nalongside: given up before it had begun.", err=True)
+        ctx.exit(130)
 
 
 def _noting(events: Iterator[Json], number: list[int]) -> Iterator[Json]:

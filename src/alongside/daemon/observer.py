@@ -157,8 +157,9 @@ class Observer:
     ) -> str:
         """Returns when the container's end is news enough."""
         killed = told = False
+        code: int | None = None
         while True:
-            reason = _end(container, restarts, killed=killed)
+            reason = _end(container, restarts, code, killed=killed)
             if reason:
                 if told:
                     await self._outlast(events)
@@ -171,6 +172,9 @@ class Observer:
                 told |= event.action == "kill"
                 if event.action == "die":
                     restarts = -1  # whatever it is now: it has ended
+                    # One that was started again by then has forgotten with what.
+                    said = event.attributes.get("exitCode", "")
+                    code = int(said) if said.isdigit() else None
                 container = await self._context.engine.container(instance.name)
 
     async def _outlast(self, events: AsyncIterator[Event]) -> None:
@@ -205,8 +209,11 @@ class Observer:
         return container.started is not None and container.started > self._trial.since
 
 
-def _end(container: Container | None, restarts: int, *, killed: bool) -> str:
-    """Why the container is no good, as what follows its version's name; empty where it is."""
+def _end(
+    container: Container | None, restarts: int, code: int | None = None, *, killed: bool
+) -> str:
+    """Why the container is no good, as what follows its version's name; empty where it is.
+    `code`: with what it ended, where that was told."""
     if container is None:
         return "lost its container"
     ended = restarts < 0 or container.restarts > restarts
@@ -214,7 +221,7 @@ def _end(container: Container | None, restarts: int, *, killed: bool) -> str:
     if ended and (killed or container.oom):
         return "was killed for want of memory"
     if ended:
-        return f"ended with exit code {container.exit_code}"
+        return f"ended with exit code {container.exit_code if code is None else code}"
     if container.state == "paused":
         return "was paused"
     if container.health == "unhealthy":
