@@ -25,6 +25,10 @@ PARTS = {
     "flows": "clearing stale UDP flows among 100,000 live ones",
     "singleton": "how long none runs while a singleton is replaced",
     "verbs": "how long each verb takes to start",
+    "deploy": "`alongside deploy` and `alongside rollback` as whole commands",
+    "trial": "how long a bad version has the traffic",
+    "drain": "counting and cutting 10,000 live connections",
+    "gc": "`alongside gc` over 500 releases",
     "daemon": "the daemon's memory and processor time when nothing is asked of it",
 }
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 class Timing(NamedTuple):
     seconds: float
     processor: float  # seconds of the command and what it waited for; other work hardly counts
+    output: str  # what it wrote on standard output
 
 
 def timed(
@@ -29,7 +30,7 @@ def timed(
         text=True,
         check=False,
     )
-    timing = Timing(time.monotonic() - begun, children() - used)
+    timing = Timing(time.monotonic() - begun, children() - used, done.stdout)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(argv)}:\n{done.stdout}{done.stderr}")
     return timing

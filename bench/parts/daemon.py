@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from pathlib import Path
 
+from bench.processor import seconds_of
 from bench.results import Aim
 from bench.stage import Stage
 
@@ -17,9 +17,9 @@ def run(stage: Stage) -> None:
     daemon = stage.alongside.process
     assert daemon is not None
     stage.say(f"daemon: watched for {stage.size.idle:.0f} s")
-    before, begun = _processor_seconds(daemon.pid), time.monotonic()
+    before, begun = seconds_of(daemon.pid), time.monotonic()
     time.sleep(stage.size.idle)
-    used = _processor_seconds(daemon.pid) - before
+    used = seconds_of(daemon.pid) - before
     share = used / (time.monotonic() - begun)
     rss, pss = _memory(daemon.pid)
     add = stage.results.add
@@ -27,11 +27,6 @@ def run(stage: Stage) -> None:
     add(PART, "its own share (PSS)", pss / 1e6, "MB")
     add(PART, "processor", share * 100, "% of a core", note=f"over {stage.size.idle:.0f} s")
     stage.results.raw[PART] = {"rss": rss, "pss": pss, "processor_seconds": used}
-
-
-def _processor_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _memory(pid: int) -> tuple[int, int]:
