@@ -352,7 +352,7 @@ def test_both_ends_see_it_at_once_and_nobody_else_does(
     kept = [outbound, third.connect(stage.outside, subnet.address4, PORT + 2)]
 
     ports = [(TCP, PORT), (UDP, PORT), (TCP, PORT + 1)]
-    assert asyncio.run(cut(inside, ports)) == 4
+    assert asyncio.run(cut(inside, ports, tracked=stage.host.path)) == 4
 
     for pair in cutting:
         assert reset(pair.client)
@@ -361,7 +361,7 @@ def test_both_ends_see_it_at_once_and_nobody_else_does(
         pair.client.sendall(b"on")
         assert pair.server.recv(2) == b"on"
     kept.append(listeners[0].connect(stage.outside, subnet.address4))  # the listener goes on
-    assert asyncio.run(cut(inside, [(UDP, PORT)])) == 0
+    assert asyncio.run(cut(inside, [(UDP, PORT)], tracked=stage.host.path)) == 0
 
 
 def test_after_the_cut_none_is_counted(
@@ -372,7 +372,7 @@ def test_after_the_cut_none_is_counted(
         listener.connect(stage.outside, stage.subnets[0].address4)
     assert count(router, ends(stage, 0)) == Connections(tcp=5)
 
-    assert asyncio.run(cut(inside, [(TCP, PORT)])) == 5
+    assert asyncio.run(cut(inside, [(TCP, PORT)], tracked=stage.host.path)) == 5
 
     wait_count(router, ends(stage, 0), SILENT)
 
@@ -386,7 +386,7 @@ def test_two_thousand_are_cut_in_little_time(
     pairs = [listener.connect(stage.outside, stage.subnets[0].address4) for _ in range(2000)]
 
     began = time.process_time()
-    assert asyncio.run(cut(inside, [(TCP, PORT)])) == 2000
+    assert asyncio.run(cut(inside, [(TCP, PORT)], tracked=stage.host.path)) == 2000
     taken = time.process_time() - began
     print(f"2,000 connections: {taken * 1000:.0f} ms of processor time")
 
@@ -427,6 +427,6 @@ def test_a_kernel_that_cannot_says_what_it_takes(
     monkeypatch.setattr(module, "acknowledgements", lambda _: iter([errno.EOPNOTSUPP]))
 
     with pytest.raises(MissingRequirement, match="CONFIG_INET_DIAG_DESTROY") as caught:
-        asyncio.run(cut(inside, [(TCP, PORT)]))
+        asyncio.run(cut(inside, [(TCP, PORT)], tracked=stage.host.path))
 
     assert "drain: forever" in caught.value.hint

@@ -120,6 +120,23 @@ def test_connections_are_counted_and_cut_at_the_deadline(alongside: Installation
     assert ("drain", "2 connections were left after 2 s, and cut") in verbs(alongside)
 
 
+@pytest.mark.parametrize("family", ["IPv4", "IPv6"])
+def test_who_was_cut_and_asks_again_from_the_same_port_reaches_the_new_one(
+    alongside: Installation, family: str
+) -> None:
+    """conntrack keeps an entry that was reset for ten seconds, and a client's SYN from the same
+    port would go where the entry leads."""
+    host = alongside.host
+    address = host.address4 if family == "IPv4" else host.address6
+    with ask.connect(host.client, address, 7, source_port=4711) as stream:
+        assert stream.ask("before").startswith("first ")
+        alongside("deploy", "web@none-running")
+        with pytest.raises(ConnectionResetError):
+            stream.socket.recv(1)
+    again = ask.line(host.client, address, 7, source_port=4711)
+    assert again.startswith("none-running ")
+
+
 def test_none_waits_for_nobody(alongside: Installation) -> None:
     host = alongside.host
     with ask.connect(host.client, host.address4, 7) as stream:

@@ -17,6 +17,7 @@ from pathlib import Path
 from alongside.domain.errors import MissingRequirement, StepFailed
 from alongside.domain.port import Protocol
 from alongside.router.netlink import (
+    NETLINK_NETFILTER,
     NLM_F_ACK,
     NLM_F_REQUEST,
     Interrupted,
@@ -25,6 +26,7 @@ from alongside.router.netlink import (
     message,
     open_netlink,
 )
+from alongside.router.reopen import Connected, let_reopen
 
 _NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20
@@ -37,6 +39,8 @@ _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 _REQUEST = struct.Struct("=BBBBI")  # family, protocol, extensions, padding, states
 _IDENTITY = 48  # bytes of inet_diag_sockid: ports, addresses, interface, cookie
 _IN_ANSWER = 4  # bytes before it: family, state, timer, retransmissions
+_SOCKET = struct.Struct(">HH16s16s")  # its beginning: ports and addresses, the own and the peer's
+_MAPPED = bytes(10) + b"\xff\xff"
 _BATCH = 100  # sent before their answers are read: those must fit the socket's buffer
 _PASSES = 3  # a connection may be between two states, and in neither, when it is looked for
 _FEW = 4  # ports, each of which the kernel looks for by itself
@@ -46,30 +50,38 @@ _GONE = (errno.ENOENT, errno.ESTALE, errno.EINVAL, errno.ENOTCONN)
 _INSTEAD = "`x-alongside.drain: forever` lets connections end by themselves."
 
 
-async def cut(pid: int, ports: Collection[tuple[Protocol, int]]) -> int:
+async def cut(
+    pid: int, ports: Collection[tuple[Protocol, int]], *, tracked: Path | None = None
+) -> int:
     """Destroy the TCP sockets that are connected at these local ports, in the network namespace of
     a process (0: the host's own); returns how many. Listeners stay, and so do connections that the
     same programs made themselves, from other ports. UDP has no connections to cut.
+
+    Their clients may ask again from the very same ports: conntrack is told so, in the network
+    namespace `tracked` (None: the caller's own).
 
     Nothing where the process has ended: its sockets ended with it. Raises MissingRequirement where
     the kernel cannot, StepFailed where it refuses.
     """
     numbers = {number for protocol, number in ports if protocol is Protocol.TCP}
-    return await asyncio.to_thread(_cut, pid, numbers) if numbers else 0
+    return await asyncio.to_thread(_cut, pid, numbers, tracked) if numbers else 0
 
 
-def _cut(pid: int, ports: set[int]) -> int:
+def _cut(pid: int, ports: set[int], tracked: Path | None) -> int:
     namespace = Path(f"/proc/{pid}/ns/net") if pid else None
     if namespace is not None and not namespace.exists():
         return 0
     destroyed = 0
     try:
-        with open_netlink(_NETLINK_SOCK_DIAG, namespace=namespace) as channel:
+        with (
+            open_netlink(_NETLINK_SOCK_DIAG, namespace=namespace) as channel,
+            open_netlink(NETLINK_NETFILTER, namespace=tracked) as tracker,
+        ):
             for _ in range(_PASSES):
                 found = list(_connected(channel, ports))
                 if not found:
                     break
-                destroyed += _destroy(channel, found)
+                destroyed += _destroy(channel, tracker, found)
     except OSError as error:
         raise _refused(error) from error
     return destroyed
@@ -91,12 +103,13 @@ def _connected(channel: socket.socket, ports: set[int]) -> Iterator[bytes]:
                 continue  # whoever is missing is found in the next pass
 
 
-def _destroy(channel: socket.socket, requests: list[bytes]) -> int:
+def _destroy(channel: socket.socket, tracker: socket.socket, requests: list[bytes]) -> int:
     """Each by its ports, addresses and cookie, so that it is no other."""
     destroyed = 0
     for first in range(0, len(requests), _BATCH):
         batch = requests[first : first + _BATCH]
         flags = NLM_F_REQUEST | NLM_F_ACK
+        let_reopen(tracker, map(_connected_by, batch))
         channel.send(b"".join(message(_SOCK_DESTROY, flags, one) for one in batch))
         answers = 0
         while answers < len(batch):
@@ -107,6 +120,16 @@ def _destroy(channel: socket.socket, requests: list[bytes]) -> int:
                 elif code not in _GONE:
                     raise OSError(code, "destroying a socket")
     return destroyed
+
+
+def _connected_by(request: bytes) -> Connected:
+    """A server of both families has IPv4 clients at addresses that begin with ::ffff."""
+    port, peer_port, address, peer = _SOCKET.unpack_from(request, _REQUEST.size)
+    size = 4 if request[0] == socket.AF_INET else 16
+    address, peer = address[:size], peer[:size]
+    if size == 16 and address.startswith(_MAPPED):
+        address, peer = address[len(_MAPPED) :], peer[len(_MAPPED) :]
+    return Connected(address, port, peer, peer_port)
 
 
 def _refused(error: OSError) -> MissingRequirement | StepFailed:
