@@ -13,7 +13,7 @@ from typing import NamedTuple
 class Timing(NamedTuple):
     seconds: float
     processor: float  # seconds of the command and what it waited for; other work hardly counts
-    output: str  # what it wrote on standard output
+    output: str = ""  # what it wrote on standard output
 
 
 def timed(
