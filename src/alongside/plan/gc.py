@@ -60,9 +60,10 @@ def _needed(
     one, main = observed.current(service), observed.main(service)
     current = one.version if one else main[0] if main else None
     back = known_good(observed.trail, current, observed.bad)
+    routed = observed.routed(service)
     needed: dict[Version, str] = {}
     for version in order:
-        if version in observed.routed(service):
+        if version in routed:
             needed[version] = "has ports"
         elif one is not None and version == one.version:
             needed[version] = "is the one that runs"

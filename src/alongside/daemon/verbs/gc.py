@@ -18,6 +18,7 @@ from alongside.domain.policy import Retention
 from alongside.domain.release import Release
 from alongside.domain.size import size_text
 from alongside.plan.gc import Sorted, plan_remove, sort_out
+from alongside.plan.observed import Observed
 
 _ALIVE = ("running", "paused", "restarting")
 
@@ -70,8 +71,10 @@ async def gc(
     }
 
 
-async def _sorted(context: Context, service: str, said: Retention) -> Sorted:
-    observed = await context.observe(service)
+async def _sorted(
+    context: Context, service: str, said: Retention, observed: Observed | None = None
+) -> Sorted:
+    observed = observed or await context.observe(service)
     instances = [one for one in context.instances.all() if one.service == service]
     containers = await asyncio.gather(*(context.engine.container(i.name) for i in instances))
     alive = {
@@ -91,10 +94,10 @@ async def _remove(
     """Returns why it could not be removed, as a sentence."""
     async with holding(context, [release]):
         # It may have been given the ports since it was looked at.
-        found = await _sorted(context, release.service, Retention(keep=0, keep_for=None))
+        observed = await context.observe(release.service, [release])
+        found = await _sorted(context, release.service, Retention(keep=0, keep_for=None), observed)
         if release not in found.gone:
             return f"{release.reference} is in use since a moment, and was kept."
-        observed = await context.observe(release.service, [release])
         plan = plan_remove(release, observed, volumes=volumes)
         try:
             await Executor(context).run(plan, asked.actor, asked.message, emit)
