@@ -40,7 +40,7 @@ _WAIT = 60.0  # seconds until a version must be kept as it should
 
 
 def run(stage: Stage) -> None:
-    times = max(3, stage.size.repeats // 5)
+    times = max(3, stage.size.repeats // 6)
     with Host() as host, Host() as plain:
         for one in (host, plain):
             load_images(one, "nginx-bookworm")
