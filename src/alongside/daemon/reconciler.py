@@ -9,13 +9,16 @@ from datetime import UTC, datetime, timedelta
 
 from alongside.daemon import trees, ways
 from alongside.daemon.context import Context
-from alongside.daemon.projects import instance_project
+from alongside.daemon.images import load_image
+from alongside.daemon.projects import instance_project, shared_project
 from alongside.daemon.singletons import converge, finish, tidy
 from alongside.daemon.verbs.follow import follow
 from alongside.domain.deployment import Trial
 from alongside.domain.errors import AlongsideError, Conflict, Unavailable
 from alongside.domain.history import Entry, Outcome
 from alongside.domain.instance import Instance
+from alongside.domain.release import Release
+from alongside.domain.service import Sharing
 from alongside.domain.version import Version
 from alongside.engine.protocol import LABEL_SERVICE, LABEL_VERSION
 from alongside.host.addresses import check_pool
@@ -236,8 +239,7 @@ class Reconciler:
                     await context.engine.start(instance.name)  # Compose does not
                 elif container is None or not container.running:
                     _log.info("starting %s, which is wanted and does not run", instance.name)
-                    project = await instance_project(context, release, instance)
-                    await context.compose.up(project, [release.service])
+                    await self._bring_up(release, instance)
                 if paused:
                     ready, address = asked_at(release.spec, instance)
                     folder = context.paths.compose_file(release).parent
@@ -247,6 +249,18 @@ class Reconciler:
         except AlongsideError as error:
             context.problems[about] = f"{instance.name} could not be started: {error.message}"
             _log.error("%s", context.problems[about])
+
+    async def _bring_up(self, release: Release, instance: Instance) -> None:
+        """With all that it needs: what went before its start may not have come to pass."""
+        context = self._context
+        if context.paths.archive(release).exists():
+            if await context.engine.image(release.image_id) is None:
+                await load_image(context, release)
+        shared = [one.name for one in release.spec.depends if one.sharing is Sharing.SHARED]
+        if shared:
+            await context.compose.up(await shared_project(context, release), shared)
+        project = await instance_project(context, release, instance)
+        await context.compose.up(project, [release.service])
 
     async def _check_pool(self) -> None:
         """A network that somebody makes within the pool stands in the way of versions to come."""

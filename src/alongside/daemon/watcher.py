@@ -64,7 +64,10 @@ class Watcher:
         now = datetime.now(UTC)
         until = now + timedelta(seconds=seconds)
         trial = Trial(release.service, release.version, operation, now, until)
-        self._context.trials.open(trial)
+        with self._context.database.transaction():
+            # One that was forced to the ports though it is marked bad is judged anew.
+            self._context.releases.unmark_bad(release.service, release.version)
+            self._context.trials.open(trial)
         return self._start(trial, emit, fresh=True)
 
     def resume(self) -> None:

@@ -93,6 +93,14 @@ class Releases:
                 (mark.value, reason, service, version.text),
             )
 
+    def unmark_bad(self, service: str, version: Version) -> None:
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE releases SET mark = NULL, mark_reason = '' "
+                "WHERE service = ? AND version = ? AND mark = 'bad'",
+                (service, version.text),
+            )
+
     def prepared(self, service: str, version: Version) -> bool:
         """Whether its `before` has run, to the end."""
         row = self._database.connection.execute(
