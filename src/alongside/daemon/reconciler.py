@@ -253,9 +253,9 @@ class Reconciler:
     async def _bring_up(self, release: Release, instance: Instance) -> None:
         """With all that it needs: what went before its start may not have come to pass."""
         context = self._context
-        if context.paths.archive(release).exists():
-            if await context.engine.image(release.image_id) is None:
-                await load_image(context, release)
+        archived = context.paths.archive(release).exists()
+        if archived and await context.engine.image(release.image_id) is None:
+            await load_image(context, release)
         shared = [one.name for one in release.spec.depends if one.sharing is Sharing.SHARED]
         if shared:
             await context.compose.up(await shared_project(context, release), shared)
