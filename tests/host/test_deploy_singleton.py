@@ -209,6 +209,7 @@ def test_a_trial_outlives_the_daemon(alongside: Installation, fault: str) -> Non
         alongside("deploy", "scheduler@1.2.0", check=False)
         assert alongside.wait_ended() == -9
         alongside.start()
+        assert last(alongside, "scheduler", "deploy")["to"] == "1.2.0"
         eventually(lambda: last(alongside, "scheduler", "deploy")["outcome"] == "done")
         assert "came through 1 s" in last(alongside, "scheduler", "deploy")["detail"]
         assert runs(alongside) == "1.2.0"
@@ -246,6 +247,7 @@ def test_it_is_followed(repository: Repository, alongside: Installation) -> None
     repository.commit({"more": "1.9.0"})
     tagged = repository.tag("1.9.0")
     assert "scheduler@1.9.0 is deployed by itself" in tagged.stdout + tagged.stderr
+    eventually(lambda: last(alongside, "scheduler", "deploy")["to"] == "1.9.0")
     eventually(lambda: last(alongside, "scheduler", "deploy")["outcome"] == "done")
     assert runs(alongside) == "1.9.0"
     assert last(alongside, "scheduler", "deploy")["actor"] == "alongside"

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from alongside.daemon import observer, watcher
+from alongside.daemon.executor import to_its_end
 from alongside.daemon.retirement import itself
 from alongside.daemon.verbs.change import Asked
 from alongside.daemon.verbs.deploy import deploy
@@ -123,7 +124,11 @@ async def test_an_engine_that_goes_away_and_comes_back_is_no_fault_of_the_versio
     trying = Trying(daemon)
     verdict = await trying.begin(1.0)
     await trying.asked()
-    daemon.engine.go_down()  # every container ends with it
+    for one in (daemon.old, daemon.new):  # it ends them, and then itself
+        daemon.engine._emit("container", "kill", one.name)
+        daemon.engine.end(one.name, 137)
+    await asyncio.sleep(0.1)
+    daemon.engine.go_down()
     await asyncio.sleep(0.5)
     assert not verdict.done()
     daemon.engine.come_up()
@@ -196,7 +201,7 @@ async def test_a_restart_while_the_daemon_was_down_is_found(daemon: Daemon) -> N
 
 
 async def test_a_trial_that_ended_while_the_daemon_was_down_is_no_pass(daemon: Daemon) -> None:
-    daemon.sick()
+    daemon.engine.execs[daemon.new.name] = None  # it hangs
     await resumed(daemon, -timedelta(seconds=30))
     daemon.context.watcher.resume()
     await over(daemon)
@@ -213,27 +218,23 @@ async def test_one_whose_ports_somebody_took_meanwhile_is_over(daemon: Daemon) -
     assert daemon.last("deploy").detail == "lost the ports meanwhile"
 
 
-async def test_it_goes_back_as_soon_as_the_engine_answers_again(daemon: Daemon) -> None:
+async def test_it_goes_back_as_soon_as_the_engine_answers_again(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(_: observer.Observer) -> tuple[str, ...]:
+        daemon.engine.answers = False  # the very moment after it was found to be bad
+        return ()
+
+    monkeypatch.setattr(observer.Observer, "_log", gone)
     trying = Trying(daemon)
     verdict = await trying.begin()
     await trying.asked()
-    daemon.context.watcher.on_verdict.clear()
-
-    def down(event: Json) -> None:
-        if event["heard"] and len([one for one in trying.events if one["heard"]]) >= 2:
-            daemon.engine.answers = False
-
-    trying.emit = lambda event: (trying.events.append(event), down(event))  # type: ignore[method-assign,assignment]
-    running = daemon.context.watcher._running["dns"]
-    running.emit = trying.emit
-    daemon.context.watcher._stop(running)
-    task = asyncio.create_task(daemon.context.watcher._run(running, True))
     daemon.sick()
     await asyncio.sleep(0.5)
+    assert not verdict.done()
     assert daemon.has_ports() == "1.1.0"
     daemon.engine.come_up()
     assert (await ended(verdict)).now == OLD
-    await task
     assert daemon.has_ports() == "1.0.0"
 
 
@@ -319,6 +320,22 @@ async def test_given_up_while_the_kernel_takes_it_the_kernel_has_the_old_one(
     with pytest.raises(TrialFailed, match="given up by ann"):
         await asyncio.wait_for(deploying.task, 20)
     assert daemon.has_ports() == "1.0.0"
+
+
+async def test_what_the_kernel_is_told_is_told_to_its_end() -> None:
+    """An nft that goes on while what was written down is taken back would have the last word."""
+    told: list[str] = []
+
+    async def tell() -> None:
+        await asyncio.sleep(0.05)
+        told.append("all")
+
+    task = asyncio.create_task(to_its_end(tell()))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert told == ["all"]
 
 
 async def test_where_the_switch_fails_who_had_the_ports_is_as_before(daemon: Daemon) -> None:
