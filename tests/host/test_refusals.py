@@ -181,6 +181,7 @@ def test_a_held_port_is_refused_with_its_holder_unless_taken(repository: Reposit
     alongside("deactivate", "web")
     run = "run -d --name foreign -e VERSION=foreign -e PORTS=80 -p 80:80"
     host.docker([*run.split(), "alongside-test/responder:latest"])
+    ask.patiently(lambda: ask.http_get(host.client, host.address4))
     said = alongside.refused("activate", "web@1")
     assert "80/tcp is held by the container foreign" in said
     assert "--take" in said
