@@ -29,7 +29,7 @@ if [ "$name" = post-receive ]; then
     case $input in
     *" refs/tags/"*)
         if [ ! -x @PYTHON@ ]; then
-            echo "alongside:" @PYTHON@ "is gone, so no tag is built. These hooks go with: git config --unset core.hooksPath" >&2
+            echo "alongside:" @PYTHON@ "is gone, so no tag is built. These hooks go with:" @GO@ >&2
             exit 0
         fi
         @SOCKET@

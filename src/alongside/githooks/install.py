@@ -142,6 +142,16 @@ def remove(repository: Repository) -> list[str]:
     return ["The hooks are taken out; the repository is as it was before `alongside init`."]
 
 
+def by_hand(repository: Repository) -> str:
+    """What takes the hooks out where there is no alongside to do it, for a shell. (The included
+    configuration goes with its file: git leaves out what it does not find.)"""
+    return (
+        f"cd {shlex.quote(str(repository.common_dir))} && rm -r alongside && "
+        f"for hook in {' '.join(_RELEASING)}; do rm hooks/$hook; "
+        "[ ! -e hooks/$hook.former ] || mv hooks/$hook.former hooks/$hook; done"
+    )
+
+
 def _folder(repository: Repository) -> Path:
     return repository.common_dir / "alongside"
 
@@ -286,6 +296,7 @@ def _values(repository: Repository, socket: str) -> dict[str, str]:
         "@OWN@": "" if repository.bare else ".githooks",
         "@SOCKET@": named,
         "@PYTHON@": shlex.quote(sys.executable),
+        "@GO@": shlex.quote(by_hand(repository)),
         "@ALONGSIDE@": f"{shlex.quote(sys.executable)} -m alongside",
     }
 

@@ -91,7 +91,7 @@ esac
 if packing; then exit 0; fi
 if [ ! -x @PYTHON@ ]; then
     [ "$state" = prepared ] ||
-        echo "alongside:" @PYTHON@ "is gone, so no tag is built. These hooks go with: git config --unset core.hooksPath" >&2
+        echo "alongside:" @PYTHON@ "is gone, so no tag is built. These hooks go with:" @GO@ >&2
     exit 0
 fi
 @SOCKET@

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -102,7 +103,8 @@ def test_the_tag_is_made_when_the_daemon_is_down_and_it_says_what_to_do(
 
 def test_where_alongside_is_gone_git_goes_on_and_is_told(git: Git) -> None:
     git("tag", "1.0.0")
-    for hook in (git.path / ".git" / "alongside" / "hooks").iterdir():
+    folder = git.path / ".git"
+    for hook in (*(folder / "alongside" / "hooks").iterdir(), *(folder / "hooks").iterdir()):
         hook.write_text(hook.read_text().replace(sys.executable, "/gone/bin/python"))
     git.commit({"more": ""})
     made = git("tag", "1.1.0")
@@ -110,8 +112,12 @@ def test_where_alongside_is_gone_git_goes_on_and_is_told(git: Git) -> None:
     moved = git("tag", "--force", "1.0.0")
     assert git("rev-parse", "1.0.0") == git("rev-parse", "HEAD")
     assert moved.count("is gone") == 1
-    git("config", "--unset", "core.hooksPath")
+    # What it says takes them out does.
+    (remedy,) = re.findall(r"These hooks go with: (.*)", moved)
+    subprocess.run(["sh", "-c", remedy], check=True, cwd="/")
     assert git("tag", "1.2.0") == ""
+    assert not (folder / "alongside").exists()
+    assert not (folder / "hooks" / "reference-transaction").exists()
 
 
 def test_a_build_that_fails_leaves_the_tag_and_shows_why(git: Git) -> None:
