@@ -113,7 +113,8 @@ class Terminal:
         text = self.until(lambda text: text.rstrip().endswith(PROMPT))
         assert not self.on_second_screen()
         assert self.cursor()
-        before, after = (line for line in text.splitlines() if line.split()[1:] and _is_sum(line))
+        whole = self._tmux("capture-pane", "-p", "-S", "-200")  # what has scrolled away, too
+        before, after = (line for line in whole.splitlines() if line.split()[1:] and _is_sum(line))
         assert before == after
         (status,) = re.findall(r"ended with (\d+)$", text, re.MULTILINE)
         return int(status)

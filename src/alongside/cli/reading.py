@@ -99,7 +99,7 @@ def remark(service: Json, version: Json) -> str:  # noqa: PLR0911 - the first th
         return "is to run, and does not!"
     if version["routed"] and version["state"] != "running":
         return "has ports, and does not run!"
-    if former and not former["drained"]:
+    if former and not former["drained"] and _left(version):
         return _draining(version, former)
     if version.get("image_state") == "gone" and version["state"] in ("none", "exited"):
         return "its image is gone"
@@ -115,9 +115,12 @@ def held(service: Json) -> str:
 
 
 def _draining(version: Json, former: Json) -> str:
-    left = (version.get("connections") or {}).get("tcp", 0)
     until = f", cut at {clock(former['deadline'])}" if former["deadline"] else ""
-    return f"drains: {left} left{until}"
+    return f"drains: {_left(version)} left{until}"
+
+
+def _left(version: Json) -> int:
+    return int((version.get("connections") or {}).get("tcp", 0))
 
 
 def clock(iso: str) -> str:

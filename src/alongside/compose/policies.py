@@ -38,7 +38,9 @@ def policies(place: str, settings: ServiceSettings) -> Policies:
     return Policies(
         watch=Watch(watch.length, watch.every, watch.failures, watch.within),
         drain=settings.drain,
-        standby=Standby(standby.keep, StandbyAs(standby.kept_as)),
+        standby=Standby(
+            standby.keep, StandbyAs(standby.kept_as), "standby" in settings.model_fields_set
+        ),
         retention=Retention(settings.keep, settings.keep_for),
         follow=settings.follow or "",
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from alongside.daemon import faults, ways
 from alongside.daemon.before import run_before
 from alongside.daemon.context import Context
-from alongside.daemon.former import record_former
+from alongside.daemon.former import ITSELF, record_former
 from alongside.daemon.images import load_image, remove_release
 from alongside.daemon.operations import Emit
 from alongside.daemon.projects import instance_project, shared_project
@@ -214,7 +214,8 @@ class Executor:
         with context.database.transaction():
             self._former = context.former.all(step.service)
             context.routes.replace(step.service, step.routes)
-            record_former(context, step)
+            by_hand = self._verb in ("activate", "rollback") and self._actor != ITSELF
+            record_former(context, step, by_hand=by_hand)
             context.journal.mark_routed(operation, True)
 
     def _take_back(self, step: RecordRoutes, former: list[Former]) -> None:

@@ -10,8 +10,10 @@ from alongside.domain.route import Route
 from alongside.domain.service import Service
 from alongside.plan.steps import RecordRoutes
 
+ITSELF = "alongside"  # who does what nobody asked for, in the history
 
-def record_former(context: Context, step: RecordRoutes) -> None:
+
+def record_former(context: Context, step: RecordRoutes, *, by_hand: bool) -> None:
     """A version that has no port any more is kept as the one that has them now says; one that
     has a port again is former no longer. Where none has them, a person took them away, and it
     is left as it is."""
@@ -27,7 +29,7 @@ def record_former(context: Context, step: RecordRoutes) -> None:
     if policy is not None:
         deadline = None if policy.drain is None else now + timedelta(seconds=policy.drain)
         former += [
-            Former(step.service, version, now, deadline)
+            Former(step.service, version, now, deadline, by_hand=by_hand)
             for version in sorted(left, key=lambda one: one.text)
         ]
     context.former.replace(step.service, former)

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 from alongside.daemon.context import Context
 from alongside.daemon.executor import Executor
+from alongside.daemon.former import ITSELF
 from alongside.daemon.locks import holding
 from alongside.domain.deployment import Former
 from alongside.domain.errors import AlongsideError
@@ -33,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 def itself() -> Actor:
     """Who does what nobody asked for."""
-    return Actor(os.geteuid(), "alongside")
+    return Actor(os.geteuid(), ITSELF)
 
 
 class Retirement:
@@ -139,9 +140,13 @@ class Retirement:
             (one.service, one.verb) == (service, "deploy") for one in context.journal.pending()
         ):
             return
-        drained = [one.version for one in context.former.all(service) if one.drained]
-        bad = context.bad(service)
-        trail, standby = context.trail(service), current.spec.standby
+        bad, trail, standby = context.bad(service), context.trail(service), current.spec.standby
+        drained = []
+        for one in context.former.all(service):
+            if one.drained and one.by_hand and not standby.said:
+                context.former.forget(service, one.version)  # it stays as the person left it
+            elif one.drained:
+                drained.append(one.version)
         kept = kept_as(drained, trail, current.version, bad, standby)
         for version, how in kept.items():
             release = context.releases.get(service, version)

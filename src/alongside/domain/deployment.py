@@ -42,6 +42,7 @@ class Former:
     """A version that had the ports, and is kept by policy and not by hand.
 
     `deadline`: when connections that are left are cut, None for never. `drained`: nobody is left.
+    `by_hand`: a person switched away from it, with `activate` or `rollback`.
     """
 
     service: str
@@ -49,6 +50,7 @@ class Former:
     since: datetime
     deadline: datetime | None
     drained: bool = False
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,10 +33,12 @@ class StandbyAs(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Standby:
     """How the versions that a rollback would go to are kept once nobody is left on them. Those
-    beyond `keep` are stopped."""
+    beyond `keep` are stopped. Where it is not `said`, it goes for what a deploy has left, and
+    what a person switched away from by hand stays as it is."""
 
     keep: int = 1
     kept_as: StandbyAs = StandbyAs.RUNNING
+    said: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ class Formers:
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM former WHERE service = ?", (service,))
             connection.executemany(
-                "INSERT INTO former VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO former VALUES (?, ?, ?, ?, ?, ?)",
                 [
                     (
                         one.service,
@@ -34,6 +34,7 @@ class Formers:
                         one.since.isoformat(),
                         one.deadline.isoformat() if one.deadline else "",
                         int(one.drained),
+                        int(one.by_hand),
                     )
                     for one in former
                 ],
@@ -62,4 +63,5 @@ def _read(row: sqlite3.Row) -> Former:
         datetime.fromisoformat(row["since"]),
         datetime.fromisoformat(row["deadline"]) if row["deadline"] else None,
         bool(row["drained"]),
+        bool(row["by_hand"]),
     )

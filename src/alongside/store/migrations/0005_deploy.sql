@@ -22,6 +22,7 @@ CREATE TABLE former (
     since TEXT NOT NULL,
     deadline TEXT NOT NULL,
     drained INTEGER NOT NULL DEFAULT 0 CHECK (drained IN (0, 1)),
+    by_hand INTEGER NOT NULL DEFAULT 0 CHECK (by_hand IN (0, 1)),
     PRIMARY KEY (service, version)
 ) STRICT;
 
