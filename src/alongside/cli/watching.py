@@ -33,6 +33,7 @@ Json = dict[str, Any]
 WAIT = 20  # seconds that the daemon is asked to wait for a change
 AGAIN = 0.5  # seconds between two tries to reach a daemon that is away
 AGE = 1.0  # seconds between two drawings where nothing changed: ages grow
+SETTLING = 0.1  # and between two, after the terminal has got another size
 
 
 def follow(client: Client, service: str | None) -> Iterator[Json | Unavailable]:
@@ -143,7 +144,8 @@ def _until_quit(screen: _Screen, heard: SimpleQueue[Json | AlongsideError], woke
     view = View()
     while True:
         screen.draw(view)
-        ready, _, _ = select.select([woken, *screen.keys], [], [], AGE)
+        patience = SETTLING if screen.settling else AGE
+        ready, _, _ = select.select([woken, *screen.keys], [], [], patience)
         if woken in ready:
             os.read(woken, 4096)
         for key in screen.keys:
@@ -171,10 +173,11 @@ class _Screen:
         self.keys = [sys.stdin.fileno()] if sys.stdin.isatty() else []
         self._before: dict[int, Any] = {}
         self._drawn: object = None
+        self.settling = 0  # so many times more it is drawn, whether or not anything has changed
 
     def __enter__(self) -> _Screen:
         handlers: dict[int, Callable[[int, FrameType | None], None]] = {
-            signal.SIGWINCH: self._wake,
+            signal.SIGWINCH: self._resized,
             signal.SIGTSTP: self._suspend,
             signal.SIGTERM: _end,
         }
@@ -219,11 +222,17 @@ class _Screen:
         self._take()
         self._wake()
 
+    def _resized(self, *_: object) -> None:
+        # A terminal that is still at it may clear what is drawn now: tmux did, once.
+        self.settling = 3
+        self._wake()
+
     def draw(self, view: View) -> None:
         width, height = self._console.size
         lines = view.lines(width, height, datetime.now(UTC), ascii_only=_ascii_only())
-        if (lines, width, height) == self._drawn:
+        if (lines, width, height) == self._drawn and not self.settling:
             return
+        self.settling = max(0, self.settling - 1)
         self._drawn = (lines, width, height)
         texts = [Text.assemble(*line, no_wrap=True, overflow="crop") for line in lines]
         self._live.update(Group(*texts), refresh=True)
