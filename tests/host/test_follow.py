@@ -210,24 +210,27 @@ def test_each_thing_that_gc_must_keep(alongside: Installation) -> None:
     for minor in (0, 1, 2, 3):
         alongside("activate", f"shop@1.{minor}.0")
     alongside("up", "shop@1.5.0")
-    plan = alongside("gc", "shop", "--keep", "0", "--dry-run").stdout
-    assert "remove shop@1.0.0 (" in plan
+
+    def planned() -> str:
+        return alongside("gc", "shop", "--keep", "0", "--dry-run").stdout
+
+    eventually(lambda: "remove shop@1.0.0 (" in planned())  # the third that a rollback would come to
+    plan = planned()
     assert "MB)" in plan
     kept = {
-        "1.1.0": None,  # a rollback past the last known good one: nothing promises it
+        "1.1.0": "is on standby",  # stopped, as it is to be
         "1.2.0": "is where a rollback goes",
         "1.3.0": "has ports",
         "1.5.0": "runs",
         "1.7.0": "is the newest",
     }
     for version, why in kept.items():
-        if why:
-            assert f"keep shop@{version}: it {why}" in plan
+        assert f"keep shop@{version}: it {why}" in plan
     assert len(alongside.json("releases", "shop")["releases"]) == 8, "a dry run changes nothing"
     done = alongside("gc", "shop", "--keep", "0").stdout
     assert "shop@1.0.0 is removed (" in done
     left = {one["version"] for one in alongside.json("releases", "shop")["releases"]}
-    assert left == {"1.2.0", "1.3.0", "1.5.0", "1.7.0"}
+    assert left == set(kept)
     assert "There is nothing to remove" in alongside("gc", "shop", "--keep", "0").stdout
     alongside("rollback", "shop")
     assert ask.line(host.client, host.address4, 7).startswith("1.2.0 ")

@@ -153,7 +153,7 @@ class Retirement:
             if release is not None:
                 await self._keep(release, how)
 
-    async def _keep(self, release: Release, how: StandbyAs) -> None:
+    async def _keep(self, release: Release, how: StandbyAs | None) -> None:
         context, about = self._context, f"standby {release.reference}"
         async with holding(context, [release]):
             if not any(
@@ -165,13 +165,14 @@ class Retirement:
             context.problems.pop(about, None)
             if plan.steps:
                 try:
-                    await Executor(context).run(plan, itself(), f"kept {how}", lambda _: None)
+                    why = f"kept {how}" if how else "not kept"
+                    await Executor(context).run(plan, itself(), why, lambda _: None)
                 except AlongsideError as error:
+                    said = f"could not be kept {how}" if how else "could not be stopped"
                     context.problems[about] = (
-                        f"{release.reference}, which a rollback may go to, could not be kept "
-                        f"{how}: {error.message}"
+                        f"{release.reference}, which a rollback may go to, {said}: {error.message}"
                     )
-            if how is StandbyAs.STOPPED and about not in context.problems:
+            if how is None and about not in context.problems:
                 context.former.forget(release.service, release.version)
                 context.collector.look(release.service)
 

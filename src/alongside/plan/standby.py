@@ -19,16 +19,17 @@ def kept_as(
     current: Version | None,
     bad: Collection[Version],
     standby: Standby,
-) -> dict[Version, StandbyAs]:
+) -> dict[Version, StandbyAs | None]:
     """What is to become of each. The first `standby.keep` that a rollback would come to are
-    kept, in the order in which it would; the others are stopped."""
+    kept, in the order in which it would; the others are not (None)."""
     back = [one for one in dict.fromkeys(reversed(trail)) if one != current and one not in bad]
     first = back[: standby.keep]
-    return {one: standby.kept_as if one in first else StandbyAs.STOPPED for one in former}
+    return {one: standby.kept_as if one in first else None for one in former}
 
 
-def plan_keep(release: Release, kept: StandbyAs, observed: Observed) -> Plan:
-    """A version is probed before it is paused: what does not answer is no standby."""
+def plan_keep(release: Release, kept: StandbyAs | None, observed: Observed) -> Plan:
+    """A version is probed before it is paused: what does not answer is no standby. One that is
+    not kept is stopped."""
     name = str(release.version)
     plan = Plan("standby", release.service, before="", after=name)
     instance = observed.instance(release.service, release.version)
@@ -38,7 +39,7 @@ def plan_keep(release: Release, kept: StandbyAs, observed: Observed) -> Plan:
     if release.version in observed.routed(release.service):
         return plan
     steps: list[Step] = []
-    if kept is StandbyAs.STOPPED:
+    if kept in (None, StandbyAs.STOPPED):
         steps.append(Stop(instance))
     elif kept is StandbyAs.PAUSED and container.state != "paused":
         steps += [AwaitReady(release, instance, undo=False), Pause(instance)]
