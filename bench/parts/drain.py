@@ -165,7 +165,7 @@ def _cut(ours: Installation, client: Client, clients: list[socket.socket]) -> _C
         used = seconds_of(pid) - used
         load.wait_for(10)
         report = load.stop()
-    _until(lambda: _version(client, "old")["former"]["drained"])
+    _until(lambda: (former := _version(client, "old")["former"]) is None or former["drained"])
     asked = report.asked_after(int(switched * 1e9))
     if not asked or any(one.version != "cuts" for one in asked):
         raise ValueError(f"after the switch there answered {asked[:3]} {report.failures[:5]}")
