@@ -214,7 +214,8 @@ def test_each_thing_that_gc_must_keep(alongside: Installation) -> None:
     def planned() -> str:
         return alongside("gc", "shop", "--keep", "0", "--dry-run").stdout
 
-    eventually(lambda: "remove shop@1.0.0 (" in planned())  # the third that a rollback would come to
+    # It is the third that a rollback would come to.
+    eventually(lambda: "remove shop@1.0.0 (" in planned())
     plan = planned()
     assert "MB)" in plan
     kept = {
