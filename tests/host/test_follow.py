@@ -95,7 +95,7 @@ class Shop(Repository):
 
     def current(self) -> str:
         (found,) = self.alongside.json("status", self.service)["services"]
-        return str(found["current"]) if found["trial"] is None else "on trial"
+        return "on trial" if found["trial"] or found["doing"] else str(found["current"])
 
     def entries(self, verb: str) -> list[dict[str, Any]]:
         found = self.alongside.json("history", self.service)["history"]

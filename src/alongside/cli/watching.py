@@ -20,7 +20,7 @@ from types import FrameType
 from typing import Any
 
 import click
-from rich.console import Console, Group
+from rich.console import Console, ConsoleDimensions, Group
 from rich.live import Live
 from rich.text import Text
 
@@ -33,7 +33,6 @@ Json = dict[str, Any]
 WAIT = 20  # seconds that the daemon is asked to wait for a change
 AGAIN = 0.5  # seconds between two tries to reach a daemon that is away
 AGE = 1.0  # seconds between two drawings where nothing changed: ages grow
-SETTLING = 0.1  # and between two, after the terminal has got another size
 
 
 def follow(client: Client, service: str | None) -> Iterator[Json | Unavailable]:
@@ -144,8 +143,7 @@ def _until_quit(screen: _Screen, heard: SimpleQueue[Json | AlongsideError], woke
     view = View()
     while True:
         screen.draw(view)
-        patience = SETTLING if screen.settling else AGE
-        ready, _, _ = select.select([woken, *screen.keys], [], [], patience)
+        ready, _, _ = select.select([woken, *screen.keys], [], [], AGE)
         if woken in ready:
             os.read(woken, 4096)
         for key in screen.keys:
@@ -173,11 +171,10 @@ class _Screen:
         self.keys = [sys.stdin.fileno()] if sys.stdin.isatty() else []
         self._before: dict[int, Any] = {}
         self._drawn: object = None
-        self.settling = 0  # so many times more it is drawn, whether or not anything has changed
 
     def __enter__(self) -> _Screen:
         handlers: dict[int, Callable[[int, FrameType | None], None]] = {
-            signal.SIGWINCH: self._resized,
+            signal.SIGWINCH: self._wake,
             signal.SIGTSTP: self._suspend,
             signal.SIGTERM: _end,
         }
@@ -222,17 +219,13 @@ class _Screen:
         self._take()
         self._wake()
 
-    def _resized(self, *_: object) -> None:
-        # A terminal that is still at it may clear what is drawn now: tmux did, once.
-        self.settling = 3
-        self._wake()
-
     def draw(self, view: View) -> None:
-        width, height = self._console.size
+        # The terminal's own size: COLUMNS and LINES, where they are exported, do not follow it.
+        width, height = os.get_terminal_size(sys.stdout.fileno())
+        self._console.size = ConsoleDimensions(width, height)
         lines = view.lines(width, height, datetime.now(UTC), ascii_only=_ascii_only())
-        if (lines, width, height) == self._drawn and not self.settling:
+        if (lines, width, height) == self._drawn:
             return
-        self.settling = max(0, self.settling - 1)
         self._drawn = (lines, width, height)
         texts = [Text.assemble(*line, no_wrap=True, overflow="crop") for line in lines]
         self._live.update(Group(*texts), refresh=True)
