@@ -19,7 +19,13 @@ from alongside.domain.port import Protocol
 from alongside.engine.compose import DockerCompose
 from alongside.engine.docker import DockerEngine
 from alongside.engine.fake import FakeCompose, FakeEngine, Script
-from alongside.engine.protocol import LABEL_SERVICE, LABEL_VERSION, Event, Project
+from alongside.engine.protocol import (
+    LABEL_SERVICE,
+    LABEL_VERSION,
+    Container,
+    Event,
+    Project,
+)
 from support.host import Host
 
 DOCKERFILE = """\
@@ -292,6 +298,45 @@ async def test_up_starts_an_instance_under_its_exact_name(bench: Bench) -> None:
     assert [one.name for one in await bench.engine.containers()] == ["dns-1.0.0"]
     for other in ("dns-1", "dns-1x0x0", container.id[:12], container.id):
         assert await bench.engine.container(other) is None
+
+
+MOUNTS = """\
+services:
+  db:
+    image: base:1
+    command: [sleep, "600"]
+    volumes: ["./data:/data", "./conf:/conf:ro", "kept:/kept", "/run"]
+volumes: {kept: {}}
+"""
+
+
+async def test_a_container_says_what_it_has_mounted_running_or_not_ours_or_not(
+    bench: Bench,
+) -> None:
+    (bench.folder / "mounts.yaml").write_text(MOUNTS)
+    for name in ("data", "conf"):
+        (bench.folder / name).mkdir()
+    project = Project("mounts", bench.folder, [bench.folder / "mounts.yaml"], {})
+    await bench.compose.up(project, ["db"])
+
+    async def look() -> Container:
+        assert await bench.engine.containers() == []  # it is none of ours
+        (found,) = await bench.engine.everything()
+        return found
+
+    found = await look()
+    by_target = {one.target: one for one in found.mounts}
+    assert set(by_target) == {"/data", "/conf", "/kept", "/run"}
+    data, conf, kept = by_target["/data"], by_target["/conf"], by_target["/kept"]
+    assert (data.kind, data.source, data.volume) == ("bind", str(bench.folder / "data"), "")
+    assert (data.writable, conf.writable, kept.writable) == (True, False, True)
+    assert (kept.kind, kept.volume) == ("volume", "mounts_kept")
+    assert by_target["/run"].kind == "volume"
+    assert len(by_target["/run"].volume) == 64  # one without a name
+
+    await bench.engine.stop(found.name, 1)
+    assert await bench.engine.running() == []
+    assert (await look()).mounts == found.mounts
 
 
 async def test_up_again_changes_nothing_that_runs_and_starts_what_does_not(bench: Bench) -> None:

@@ -73,21 +73,17 @@ class DockerEngine:
         return wire.engine(found, client.api_version.removeprefix("v"))
 
     async def containers(self) -> list[Container]:
-        # Health, exit code and restarts are not in the list.
-        listed = await self._ask(
-            "list containers", lambda docker: docker.containers.list(all=True, filters=_OURS)
-        )
-        found = await asyncio.gather(*(self._inspect(one.id) for one in listed))
-        return [wire.container(one) for one in found if one is not None]
+        return await self._listed(all=True, filters=_OURS)
 
     async def container(self, name: str) -> Container | None:
         found = await self._named(name)
         return None if found is None else wire.container(found)
 
     async def running(self) -> list[Container]:
-        listed = await self._ask("list containers", lambda docker: docker.containers.list())
-        found = await asyncio.gather(*(self._inspect(one.id) for one in listed))
-        return [wire.container(one) for one in found if one is not None]
+        return await self._listed()
+
+    async def everything(self) -> list[Container]:
+        return await self._listed(all=True)
 
     async def rename(self, name: str, new: str) -> None:
         found = await self._named(name)
@@ -289,6 +285,12 @@ class DockerEngine:
         client, self._client, self._negotiated = self._client, None, False
         if client is not None:
             await client.close()
+
+    async def _listed(self, **asked: Any) -> list[Container]:
+        # Health, exit code and restarts are not in the list.
+        listed = await self._ask("list containers", lambda docker: docker.containers.list(**asked))
+        found = await asyncio.gather(*(self._inspect(one.id) for one in listed))
+        return [wire.container(one) for one in found if one is not None]
 
     async def _named(self, name: str) -> dict[str, Any] | None:
         """The container of exactly that name; the engine takes the beginning of an ID too."""

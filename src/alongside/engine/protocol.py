@@ -41,6 +41,17 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class Mount:
+    """What a container has of the host's: a folder or file, or a volume of the engine's."""
+
+    kind: str  # bind, volume; tmpfs and npipe have no source
+    source: str  # the path on the host, of a volume too; "" where there is none
+    target: str  # the path in the container
+    volume: str = ""  # a volume's name
+    writable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Container:
     id: str
     name: str  # without the leading slash
@@ -58,6 +69,7 @@ class Container:
     finished: datetime | None = None  # when it last ended
     image: str = ""  # as it was asked for when the container was made: repo/dns:1.0.0, sha256:…
     oom: bool = False  # the last run that has ended was killed for want of memory
+    mounts: tuple[Mount, ...] = ()
 
     @property
     def running(self) -> bool:
@@ -104,6 +116,10 @@ class Engine(Seam):
 
     async def running(self) -> list[Container]:
         """Every container that runs or is paused, ours or not."""
+        ...
+
+    async def everything(self) -> list[Container]:
+        """Every container, running or not, ours or not."""
         ...
 
     async def rename(self, name: str, new: str) -> None:

@@ -10,7 +10,15 @@ from typing import Any
 from typing import Protocol as Seam
 
 from alongside.domain.port import Protocol
-from alongside.engine.protocol import Container, EngineInfo, Event, Image, Network, Published
+from alongside.engine.protocol import (
+    Container,
+    EngineInfo,
+    Event,
+    Image,
+    Mount,
+    Network,
+    Published,
+)
 
 Json = Mapping[str, Any]
 
@@ -60,6 +68,8 @@ def container(found: Json) -> Container:
         finished=_time(state["FinishedAt"]),
         image=found["Config"].get("Image") or "",
         oom=bool(state.get("OOMKilled")),
+        # The engine says them in another order each time.
+        mounts=tuple(sorted(map(_mount, found.get("Mounts") or ()), key=lambda one: one.target)),
         labels=found["Config"]["Labels"] or {},
         ipv4={
             name: IPv4Address(one["IPAddress"])
@@ -71,6 +81,16 @@ def container(found: Json) -> Container:
             for name, one in networks.items()
             if one.get("GlobalIPv6Address")
         },
+    )
+
+
+def _mount(found: Json) -> Mount:
+    return Mount(
+        kind=found["Type"],
+        source=found.get("Source") or "",
+        target=found["Destination"],
+        volume=found.get("Name") or "",
+        writable=bool(found.get("RW")),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
@@ -13,7 +14,7 @@ from alongside.domain.port import Protocol
 from alongside.engine.buildlog import BuildLog
 from alongside.engine.fake.engine import FakeEngine, Script
 from alongside.engine.fake.model import load
-from alongside.engine.protocol import Container, Project, Published
+from alongside.engine.protocol import Container, Mount, Project, Published
 
 LABEL_PROJECT = "com.docker.compose.project"
 LABEL_SERVICE = "com.docker.compose.service"
@@ -166,6 +167,7 @@ class FakeCompose:
                 ipv6=ipv6,
                 publishes=() if once else _publishes(name, project.name, raw.get("ports", ())),
                 has_health=bool(raw.get("healthcheck")),
+                mounts=_mounts(raw.get("volumes", ()), model.get("volumes", {}), project),
             )
         # Compose leaves a paused container as it is.
         if start and (there is None or there.state != "paused"):
@@ -226,6 +228,26 @@ def _addresses(
             if "ipv6_address" in raw
         },
     )
+
+
+def _mounts(
+    raw: Iterable[Mapping[str, Any]], volumes: Mapping[str, Any], project: Project
+) -> list[Mount]:
+    found = []
+    for one in raw:
+        kind, source, writable = one["type"], one.get("source", ""), not one.get("read_only")
+        if kind == "bind":
+            path = str((project.directory / source).resolve())
+            found.append(Mount(kind, path, one["target"], writable=writable))
+        elif kind == "volume":
+            name = (
+                volumes[source]["name"]
+                if source
+                else hashlib.sha256(repr(one).encode()).hexdigest()
+            )
+            path = f"/nowhere/volumes/{name}/_data"
+            found.append(Mount(kind, path, one["target"], name, writable))
+    return sorted(found, key=lambda one: one.target)
 
 
 def _publishes(name: str, project: str, ports: Iterable[Mapping[str, Any]]) -> list[Published]:

@@ -18,6 +18,7 @@ from alongside.engine.protocol import (
     EngineInfo,
     Event,
     Image,
+    Mount,
     Network,
     Published,
 )
@@ -83,6 +84,10 @@ class FakeEngine:
         self._check()
         shown = [one.shown for one in self._containers.values()]
         return [one for one in shown if one.state in ("running", "paused")]
+
+    async def everything(self) -> list[Container]:
+        self._check()
+        return self.every()
 
     async def rename(self, name: str, new: str) -> None:
         self._check()
@@ -317,6 +322,7 @@ class FakeEngine:
         ipv6: Mapping[str, IPv6Address] | None = None,
         publishes: Iterable[Published] = (),
         has_health: bool = False,
+        mounts: Iterable[Mount] = (),
     ) -> Container:
         """Raises StepFailed for a name that is taken, an image or a network that is not there."""
         self._check()
@@ -345,6 +351,7 @@ class FakeEngine:
             image=image,
             ipv4=ipv4 or {},
             ipv6=ipv6 or {},
+            mounts=tuple(mounts),
         )
         self._containers[name] = _Entry(container, has_health, tuple(publishes), network)
         self._emit("container", "create", name)
