@@ -3,9 +3,11 @@ stay."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from functools import partial
 
+from alongside.daemon import supervise
+from alongside.daemon.background import in_background
 from alongside.daemon.context import Context
 from alongside.daemon.retirement import itself
 from alongside.daemon.verbs.change import Asked
@@ -24,19 +26,22 @@ class Collector:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            await asyncio.sleep(EVERY)
-            releases = self._context.releases.all()
-            for service in {one.service for one in releases if one.spec.retention.limited}:
+            self._limited()  # what cannot be read is seen now, and not in an hour
+            await supervise.sleep(EVERY)
+            for service in self._limited():
                 self.look(service)
+
+    def _limited(self) -> set[str]:
+        releases = self._context.releases.all()
+        return {one.service for one in releases if one.spec.retention.limited}
 
     def look(self, service: str) -> None:
         """There is a release more, or one that is in use no longer."""
         current = self._context.in_force(service)
         if current is None or not current.spec.retention.limited:
             return
-        task = asyncio.create_task(self._collect(service))
-        self._context.background.add(task)
-        task.add_done_callback(self._context.background.discard)
+        doing = f"removing releases of {service} beyond its retention limits"
+        in_background(self._context, doing, partial(self._collect, service))
 
     async def _collect(self, service: str) -> None:
         asked = Asked(itself(), "as x-alongside says")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from alongside.daemon.news import News
 from alongside.daemon.operations import Operations
 from alongside.daemon.paths import StatePaths
+from alongside.daemon.supervise import Supervisor
 from alongside.domain.deployment import Mark
 from alongside.domain.history import trail
 from alongside.domain.instance import Instance
@@ -90,6 +91,7 @@ class Context:
         self.trials = Trials(self.database)
         self.former = Formers(self.database)
         self.holds = Holds(self.database)
+        self.supervisor = Supervisor(self.problems, self.news.tell)
         self._known: Made[dict[str, list[Dated]]] = Made()
         self._bridges: Made[frozenset[str]] = Made()
 

@@ -8,7 +8,14 @@ from dataclasses import replace
 
 from alongside.daemon.context import Context
 from alongside.doctor.catalogue import HOST
-from alongside.doctor.facts import Facts, ImageProblem, InstanceState, Unseen, Wanted
+from alongside.doctor.facts import (
+    Facts,
+    ImageProblem,
+    InstanceState,
+    PartProblem,
+    Unseen,
+    Wanted,
+)
 from alongside.doctor.finding import Json
 from alongside.doctor.gather.host import engine_host, host_facts
 from alongside.domain.errors import AlongsideError, Conflict
@@ -49,8 +56,14 @@ async def _wanted(context: Context) -> Wanted:
     except AlongsideError:
         containers = {}
     pool = context.pool
-    about_engine = context.problems.get("engine")  # a check of its own
-    problems = [one for one in context.problems.values() if one != about_engine]
+    failing, hanging = context.supervisor.failing(), context.supervisor.hanging()
+    parts = [
+        PartProblem(said, hangs=False) for name, said in failing.items() if name not in hanging
+    ]
+    parts += [PartProblem(said, hangs=True) for said in hanging.values()]
+    # What has a check of its own.
+    others = {context.problems.get("engine"), *(one.message for one in parts)}
+    problems = [one for one in context.problems.values() if one not in others]
     return Wanted(
         ruleset=context.wanted(),
         instances=tuple(_instances(context, containers)),
@@ -58,6 +71,7 @@ async def _wanted(context: Context) -> Wanted:
         pool6=pool.ipv6 if context.ipv6 else None,
         local_ports=(pool.local_ports.start, pool.local_ports.stop - 1),
         problems=tuple(dict.fromkeys(problems)),
+        parts=tuple(parts),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
@@ -10,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from alongside.daemon import faults, ways
+from alongside.daemon.background import in_background
 from alongside.daemon.before import run_before
 from alongside.daemon.context import Context
 from alongside.daemon.former import ITSELF, record_former
@@ -59,6 +61,8 @@ if TYPE_CHECKING:
 
 LATE_REPLIES = 1.0  # seconds after a switch until UDP flows are looked at once more
 
+_log = logging.getLogger(__name__)
+
 
 async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
     """Not cut off on the way: whoever cancels it waits until it has ended."""
@@ -67,6 +71,8 @@ async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
         await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait((task,))
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("what was cut off had failed: %s", said_of(error))
         raise
 
 
@@ -339,9 +345,7 @@ class Executor:
             await asyncio.sleep(LATE_REPLIES)
             await clean()
 
-        task = asyncio.create_task(once_more())
-        context.background.add(task)
-        task.add_done_callback(context.background.discard)
+        in_background(context, f"moving late UDP flows of {self._service}", once_more)
 
     async def _prepare_singleton(self, step: PrepareSingleton) -> None:
         await prepare(self._context, step.release, step.instance)

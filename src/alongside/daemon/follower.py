@@ -3,9 +3,9 @@ ports says."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
+from alongside.daemon.background import in_background
 from alongside.daemon.context import Context
 from alongside.daemon.retirement import itself
 from alongside.domain.follow import next_version, why_not
@@ -114,6 +114,4 @@ class Follower:
                         reason = f"could not be deployed: {said}"
                         self._pass_over(current, version, reason, context.journal.entries(service))
 
-        task = asyncio.create_task(tell())
-        context.background.add(task)
-        task.add_done_callback(context.background.discard)
+        in_background(context, f"following {service} to {version}", tell)

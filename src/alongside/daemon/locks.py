@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from alongside.daemon.context import Context
+from alongside.daemon.supervise import waiting
 from alongside.domain.release import Release
 from alongside.plan.beside import is_singleton
 
@@ -17,5 +19,16 @@ async def holding(context: Context, releases: Iterable[Release]) -> AsyncIterato
     names = {one.service if is_singleton(one) else one.reference for one in releases}
     async with AsyncExitStack() as stack:
         for name in sorted(names):
-            await stack.enter_async_context(context.locks[name])
+            await stack.enter_async_context(held(context.locks[name]))
         yield
+
+
+@asynccontextmanager
+async def held(lock: asyncio.Lock) -> AsyncIterator[None]:
+    """A part of the daemon's that waits for an operation to let go of it does not hang."""
+    with waiting():
+        await lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
-from alongside.daemon import trees, ways
+from alongside.daemon import supervise, trees, ways
 from alongside.daemon.context import Context
 from alongside.daemon.images import load_image
+from alongside.daemon.locks import held
 from alongside.daemon.projects import instance_project, shared_project
 from alongside.daemon.singletons import converge, finish, tidy
+from alongside.daemon.supervise import Part
 from alongside.daemon.verbs.follow import follow
 from alongside.domain.deployment import Trial
 from alongside.domain.errors import AlongsideError, Conflict, Unavailable
@@ -35,7 +38,10 @@ _log = logging.getLogger(__name__)
 
 
 class Reconciler:
-    def __init__(self, context: Context, kernel_changes: AsyncIterator[None]) -> None:
+    def __init__(
+        self, context: Context, kernel_changes: Callable[[], AsyncGenerator[None, None]]
+    ) -> None:
+        """`kernel_changes` is called anew after a failure: a generator that raised is over."""
         self._context = context
         self._kernel_changes = kernel_changes
         self._unfinished: list[Entry] = []  # singletons that were being replaced
@@ -96,26 +102,35 @@ class Reconciler:
         await self._commit()
         self._context.watcher.resume()
 
+    def parts(self) -> list[Part]:
+        """What goes on all the time. The limits allow for an engine that takes a minute to answer,
+        a slow nft, and what an instance needs before it starts, which may come from a registry."""
+        retirement, collector = self._context.retirement, self._context.collector
+        return [
+            Part("kernel", "follows changes of nftables", self._follow_kernel, limit=120),
+            Part("engine", "follows the container engine", self._follow_engine, limit=1800),
+            Part("ways", "looks at the ways to instances", self._follow_ways, limit=300),
+            Part("tick", "looks at the table now and then", self._tick, limit=120),
+            Part("retirement", "sees to versions that had the ports", retirement.run, limit=60),
+            Part("collector", "removes old releases", collector.run, limit=60),
+        ]
+
     async def run(self) -> None:
-        """Until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._follow_kernel())
-            tasks.create_task(self._follow_engine())
-            tasks.create_task(self._follow_ways())
-            tasks.create_task(self._tick())
-            tasks.create_task(self._context.retirement.run())
-            tasks.create_task(self._context.collector.run())
+        """Until cancelled; each part by itself."""
+        await self._context.supervisor.run(self.parts())
 
     async def _follow_kernel(self) -> None:
-        async for _ in self._kernel_changes:
-            await self._check_table()
-            self._changed.set()
+        async with aclosing(self._kernel_changes()) as changes:
+            async for _ in supervise.each(changes):
+                await self._check_table()
+                self._changed.set()
+        raise Unavailable("The kernel tells of no more changes of nftables.")
 
     async def _tick(self) -> None:
         while True:
-            await asyncio.sleep(TICK)
             await self._check_table()
             self._changed.set()
+            await supervise.sleep(TICK)
 
     async def _check_table(self) -> None:
         """Somebody changed nftables: is our table still what it was?"""
@@ -133,8 +148,9 @@ class Reconciler:
             _log.error("the table could not be put back: %s", error.message)
 
     async def _follow_ways(self) -> None:
+        self._changed.set()  # where it failed before, it has not looked
         while True:
-            await self._changed.wait()
+            await supervise.pause(self._changed)
             self._changed.clear()
             try:
                 await self._look()
@@ -143,7 +159,7 @@ class Reconciler:
                 pass  # the engine is away: a problem already, and looked for elsewhere
             except AlongsideError as error:
                 self._context.problems["ways"] = error.message
-            await asyncio.sleep(LOOK)
+            await supervise.sleep(LOOK)
 
     async def _look(self) -> None:
         """From one instance that runs, whichever: what lets one of them through lets all."""
@@ -162,16 +178,17 @@ class Reconciler:
                 await self._meet_engine()
                 self._context.problems.pop("engine", None)
                 self._context.news.tell()
-                async for event in self._context.engine.events():
-                    self._context.news.tell()
-                    if event.kind == "network" and event.action in ("create", "destroy"):
-                        await self._refresh_bridges()
+                async with aclosing(self._context.engine.events()) as events:
+                    async for event in supervise.each(events):
+                        self._context.news.tell()
+                        if event.kind == "network" and event.action in ("create", "destroy"):
+                            await self._refresh_bridges()
             except AlongsideError as error:
                 if "engine" not in self._context.problems:
                     _log.warning("the engine does not answer: %s", error.message)
                 self._context.problems["engine"] = error.message
                 self._context.news.tell()
-            await asyncio.sleep(RETRY)
+            await supervise.sleep(RETRY)
 
     async def _meet_engine(self) -> None:
         """The engine is there, for the first time or again."""
@@ -210,7 +227,7 @@ class Reconciler:
         or taken back where the new one does not become ready."""
         context = self._context
         about = f"start {service}-current"
-        async with context.locks[service]:
+        async with held(context.locks[service]):
             for entry in [one for one in self._unfinished if one.service == service]:
                 self._unfinished.remove(entry)
                 await finish(context, entry)
@@ -230,7 +247,7 @@ class Reconciler:
         if release is None:
             return
         try:
-            async with context.locks[release.reference]:
+            async with held(context.locks[release.reference]):
                 container = await context.engine.container(instance.name)
                 paused = context.instances.wanted(instance) == "paused"
                 if container is not None and container.state == "paused" and paused:

@@ -2,20 +2,29 @@
 
 The order is always that, and no lock is held while a version drains. What is to be done is read
 from the store and from the host each time, so that a crash on the way costs nothing.
+
+No version's drain waits for another's, nor for what is kept or stopped; and no service waits for
+another: each is a part of its own under the supervisor (decision 46).
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
-from contextlib import suppress
+from collections import defaultdict
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 
+from alongside.daemon import supervise
 from alongside.daemon.context import Context
 from alongside.daemon.executor import Executor
 from alongside.daemon.former import ITSELF
+from alongside.daemon.left import Left
 from alongside.daemon.locks import holding
+from alongside.daemon.news import News
+from alongside.daemon.supervise import Part
+from alongside.domain.backoff import Backoff
 from alongside.domain.deployment import Former
 from alongside.domain.errors import AlongsideError
 from alongside.domain.history import Actor, Outcome
@@ -23,13 +32,17 @@ from alongside.domain.instance import Instance
 from alongside.domain.policy import StandbyAs
 from alongside.domain.port import Protocol
 from alongside.domain.release import Release
+from alongside.domain.version import Version
 from alongside.host.cut import cut
 from alongside.plan.standby import kept_as, plan_keep
 from alongside.router.protocol import FarEnd
 
 LOOK = 1.0  # seconds between two looks at who is left
+SWITCHING = 0.05  # seconds until it is looked whether a switch is over
 
-_log = logging.getLogger(__name__)
+# Seconds that may pass without a beat. To cut takes a question to the engine, which may take a
+# minute to answer; to keep or to stop takes several, and what it takes to be ready on top.
+_DRAIN, _STANDBY = 300.0, 600.0
 
 
 def itself() -> Actor:
@@ -40,71 +53,91 @@ def itself() -> Actor:
 class Retirement:
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._woken = asyncio.Event()
+        self._left = Left(context.router)
+        self._news = News()
+        self._of_service: defaultdict[str, News] = defaultdict(News)  # for what keeps or stops
 
     def wake(self) -> None:
         """Somebody has left the ports, or a trial has ended."""
-        self._woken.set()
+        self._news.tell()
+        for news in self._of_service.values():
+            news.tell()
 
     async def run(self) -> None:
-        """Until cancelled."""
-        while True:
-            self._woken.clear()
-            wait = await self._look()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._woken.wait()
-
-    async def _look(self) -> float | None:
-        """Do what can be done now; returns in how many seconds to look again, None for not
-        before somebody wakes it."""
-        self._forget_problems()
+        """Sees to it that every service and every drain has its own part. Until cancelled."""
+        kept: set[str] = set()
         try:
-            await self._drain()
-            for service in {one.service for one in self._context.former.all()}:
-                await self._settle(service)
-            self._context.problems.pop("standby", None)
-        except AlongsideError as error:
-            self._context.problems["standby"] = error.message
-            return LOOK
-        draining = [one for one in self._context.former.all() if not one.drained]
-        now = datetime.now(UTC)
-        deadlines = [(one.deadline - now).total_seconds() for one in draining if one.deadline]
-        return max(0.0, min([LOOK, *deadlines])) if draining else None
+            while True:
+                news = self._news.next()
+                for part in self._parts():
+                    self._context.supervisor.keep(part)
+                    kept.add(part.name)
+                await supervise.pause(news)
+        except asyncio.CancelledError:
+            await self._context.supervisor.end(kept)
+            raise
 
-    def _forget_problems(self) -> None:
+    def _parts(self) -> Iterable[Part]:
+        former = self._context.former.left()
+        self._forget_problems({service for service, _, _ in former}, former)
+        for service, version, drained in former:
+            if not drained:
+                reference = f"{service}@{version}"
+                work = partial(self._drain, service, version)
+                does = f"drains {reference}"
+                yield Part(f"drain {reference}", does, work, limit=_DRAIN, ends=True)
+        for service in {service for service, _, _ in former}:
+            does = f"keeps or stops versions of {service} that had the ports"
+            work = partial(self._stand_by, service)
+            yield Part(f"standby {service}", does, work, limit=_STANDBY)
+
+    def _forget_problems(
+        self, services: set[str], former: Iterable[tuple[str, Version, bool]]
+    ) -> None:
         """Of versions that are kept by policy no longer."""
-        kept = {f"{one.service}@{one.version}" for one in self._context.former.all()}
+        kept = services | {f"{service}@{version}" for service, version, _ in former}
         for about in list(self._context.problems):
-            kind, _, reference = about.partition(" ")
-            if kind in ("standby", "drain") and reference and reference not in kept:
+            kind, _, of = about.partition(" ")
+            if kind in ("standby", "drain") and of not in kept:
                 del self._context.problems[about]
 
-    async def _drain(self) -> None:
+    async def _drain(self, service: str, version: Version) -> None:
+        """Until nobody is left on it, or what is left has been cut."""
+        context, about = self._context, f"drain {service}@{version}"
+        while True:
+            news = self._news.next()
+            former = context.former.get(service, version)
+            if former is None or former.drained:
+                break
+            try:
+                wait = await self._look(former)
+                context.problems.pop(about, None)
+            except AlongsideError as error:
+                context.problems[about] = error.message
+                wait = LOOK
+            if wait:
+                await supervise.pause(news, wait)
+        self._of_service[service].tell()
+
+    async def _look(self, former: Former) -> float:
+        """In how many seconds to look again; 0 once it has drained."""
         context = self._context
-        draining = {
-            one: instance
-            for one in context.former.all()
-            # Out of the route comes first: not while the kernel may still lead there.
-            if not one.drained
-            and one.service not in context.switching_now
-            and (instance := context.instances.get(one.service, one.version))
-        }
-        left = await context.router.connections(
-            {one: far_ends(context, instance) for one, instance in draining.items()}
-        )
-        for one, instance in draining.items():
-            if not left[one].tcp:
-                context.former.drained(one)
-            elif one.deadline is not None and one.deadline <= datetime.now(UTC):
-                about = f"drain {one.service}@{one.version}"
-                try:
-                    await self._cut(one, instance)
-                except AlongsideError as error:  # it hides no other
-                    context.problems[about] = error.message
-                else:
-                    context.problems.pop(about, None)
-                    context.former.drained(one)
+        instance = context.instances.get(former.service, former.version)
+        if instance is None:
+            return LOOK
+        # Out of the route comes first: not while the kernel may still lead there.
+        if former.service in context.switching_now:
+            return SWITCHING
+        left = await self._left.on(far_ends(context, instance))
+        if left.tcp:
+            wait = LOOK
+            if former.deadline is not None:
+                wait = min(LOOK, (former.deadline - datetime.now(UTC)).total_seconds())
+            if wait > 0:
+                return wait
+            await self._cut(former, instance)
+        context.former.drained(former)
+        return 0.0
 
     async def _cut(self, former: Former, instance: Instance) -> None:
         """Reset what is left of the connections, at both ends."""
@@ -113,6 +146,8 @@ class Retirement:
         container = await context.engine.container(instance.name)
         if release is None or container is None or not container.pid:
             return
+        if context.former.get(former.service, former.version) != former:
+            return  # it has the ports again, and its connections are not to be cut
         # A paused one has sockets too, and its clients wait.
         on_host = release.spec.host_network
         ports = {
@@ -128,6 +163,20 @@ class Retirement:
             )
             said = f"{many} connection{'s were' if many > 1 else ' was'} left after {seconds:.0f} s"
             context.journal.end(operation, Outcome.DONE, f"{said}, and cut")
+
+    async def _stand_by(self, service: str) -> None:
+        """Until cancelled."""
+        context, about, backoff = self._context, f"standby {service}", Backoff(longest=30.0)
+        while True:
+            news = self._of_service[service].next()
+            try:
+                await self._settle(service)
+                context.problems.pop(about, None)
+                backoff = backoff.went_well()
+            except AlongsideError as error:
+                context.problems[about] = error.message
+                backoff = backoff.failed()
+            await supervise.pause(news, backoff.wait or None)
 
     async def _settle(self, service: str) -> None:
         """Keep or stop whom nobody is left on; not while a version is on trial or about to be,
@@ -152,6 +201,7 @@ class Retirement:
             release = context.releases.get(service, version)
             if release is not None:
                 await self._keep(release, how)
+                supervise.beat()
 
     async def _keep(self, release: Release, how: StandbyAs | None) -> None:
         context, about = self._context, f"standby {release.reference}"
@@ -166,6 +216,7 @@ class Retirement:
             if plan.steps:
                 try:
                     why = f"kept {how}" if how else "not kept"
+                    supervise.beat(allow=release.spec.ready.timeout)
                     await Executor(context).run(plan, itself(), why, lambda _: None)
                 except AlongsideError as error:
                     said = f"could not be kept {how}" if how else "could not be stopped"

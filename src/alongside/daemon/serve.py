@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import fcntl
 import gc
 import logging
 import os
 import secrets
-import socket as socketlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from ipaddress import IPv4Network, IPv6Network
@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from alongside.daemon.context import Context
+from alongside.daemon.notify import notify
 from alongside.daemon.parts import attach
 from alongside.daemon.paths import StatePaths
 from alongside.daemon.reconciler import Reconciler
+from alongside.daemon.watchdog import watchdog
 from alongside.domain.errors import Conflict, InvalidInput, MissingRequirement
 from alongside.engine.compose import DockerCompose
 from alongside.engine.docker import DockerEngine
@@ -50,6 +52,7 @@ def run(state_dir: Path, socket: Path, pool: str, local_ports: str) -> None:
     time = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
     logging.basicConfig(format=f"{time}%(levelname)s %(message)s", level=logging.INFO)
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
+    faulthandler.enable()  # where it hung, when the watchdog's SIGABRT ends it
     asyncio.run(_main(StatePaths(state_dir.resolve()), socket, pool, local_ports))
 
 
@@ -109,7 +112,7 @@ def _load() -> _Loaded:
 
 async def _serve(context: Context, socket: Path, loading: Awaitable[_Loaded]) -> None:
     operations = context.operations
-    reconciler = Reconciler(context, changes())
+    reconciler = Reconciler(context, changes)
     reconciler.settle()
     await reconciler.restore()
     bind, server = await loading
@@ -118,9 +121,9 @@ async def _serve(context: Context, socket: Path, loading: Awaitable[_Loaded]) ->
     # What is there by now stays: garbage is looked for among what comes.
     gc.freeze()
     gc.enable()
-    async with _background(reconciler.run()):
+    async with _background(watchdog(context.supervisor)), _background(reconciler.run()):
         _log.info("listening on %s, state in %s", socket, context.paths.root)
-        _tell_systemd("READY=1")
+        notify("READY=1")  # `systemctl start` returns once we answer
         await serving.serve(sockets=[listener])
     # The table stays: traffic flows while the daemon is down.
     await operations.cancel()
@@ -130,18 +133,6 @@ async def _serve(context: Context, socket: Path, loading: Awaitable[_Loaded]) ->
     await context.engine.close()
     context.database.close()
     socket.unlink(missing_ok=True)
-
-
-def _tell_systemd(state: str) -> None:
-    """sd_notify(3): `systemctl start` returns once we answer. Nothing where nobody waits."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    if address.startswith("@"):
-        address = "\0" + address[1:]
-    with socketlib.socket(socketlib.AF_UNIX, socketlib.SOCK_DGRAM) as notify:
-        notify.connect(address)
-        notify.sendall(state.encode())
 
 
 @asynccontextmanager

@@ -29,6 +29,7 @@ HOST = (
     Check("images", "Whether releases have their images", instances.images),
     Check("proxy-address", "The address on lo for containers' IPv6", instances.proxy_address),
     Check("daemon-problems", "What the daemon itself reports", instances.daemon_problems),
+    Check("parts", "Whether every part of the daemon runs", instances.parts),
     Check("listeners", "Programs on public ports", ports.shadowed),
     Check("published", "Containers that publish public ports", ports.published),
     Check("local-ports", "Programs on instances' local ports", ports.local_ports),

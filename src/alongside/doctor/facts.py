@@ -84,6 +84,14 @@ class InstanceState:
 
 
 @dataclass(frozen=True, slots=True)
+class PartProblem:
+    """A part of the daemon that failed and is started again, or one that hangs."""
+
+    message: str
+    hangs: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ImageProblem:
     message: str
     hint: str
@@ -100,6 +108,7 @@ class Wanted:
     pool6: IPv6Network | None = None
     local_ports: tuple[int, int] = (20000, 29999)  # first and last
     problems: tuple[str, ...] = ()
+    parts: tuple[PartProblem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

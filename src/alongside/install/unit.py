@@ -25,6 +25,9 @@ Type=notify
 """
 
 _REST = """\
+# It says that it is well while its event loop turns and each of its parts moves, or waits to be
+# tried again after a failure.
+WatchdogSec=60
 Restart=on-failure
 RestartSec=5
 # Traffic flows on while it is down. The builds that run are ended by the daemon itself.

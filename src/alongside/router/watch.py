@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from alongside.router.netlink import NETLINK_NETFILTER, NFNLGRP_NFTABLES, open_netlink
@@ -13,7 +13,7 @@ SETTLED = 0.1  # seconds without another change; a big transaction comes in many
 AT_LATEST = 0.5  # seconds; others that never rest are not waited for
 
 
-async def changes(namespace: Path | None = None) -> AsyncIterator[None]:
+async def changes(namespace: Path | None = None) -> AsyncGenerator[None, None]:
     """Yields at once, since nobody knows what was before it listened, and then soon after any
     change to the namespace's nftables, once for many close together.
 

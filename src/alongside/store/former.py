@@ -21,6 +21,20 @@ class Formers:
         )
         return [_read(row) for row in rows]
 
+    def get(self, service: str, version: Version) -> Former | None:
+        row = self._database.connection.execute(
+            "SELECT * FROM former WHERE service = ? AND version = ?", (service, version.text)
+        ).fetchone()
+        return _read(row) if row else None
+
+    def left(self) -> list[tuple[str, Version, bool]]:
+        """Of which service, which version, and whether it has drained: without reading the rest,
+        so that a row that cannot be read hides no other."""
+        rows = self._database.connection.execute(
+            "SELECT service, version, drained FROM former ORDER BY since"
+        )
+        return [(row["service"], Version(row["version"]), bool(row["drained"])) for row in rows]
+
     def replace(self, service: str, former: Iterable[Former]) -> None:
         """The service's become these and no others."""
         with self._database.transaction() as connection:

@@ -19,6 +19,7 @@ from alongside.doctor.facts import (
     ImageProblem,
     InstanceState,
     Kernel,
+    PartProblem,
     Ports,
     Socket,
     Space,
@@ -43,6 +44,8 @@ TARGET = InstanceTarget("web@1", SUBNET, SUBNET.address4, SUBNET.address6, 8080,
 WEB = RoutedPort(parse_port("80/tcp"), (Choice(TARGET, 1),))
 INSTANCE = InstanceState("web-1", "web@1", "running", "al-1", SUBNET.proxy6, (("tcp", 20000),))
 WANTED = Wanted(Ruleset((WEB,)), (INSTANCE,), pool6=IPv6Network("fd00:1:2::/48"))
+FAILING = PartProblem("It failed.", hangs=False)
+HANGING = PartProblem("It hangs.", hangs=True)
 ENGINE = EngineInfo("28.5.2", "1.51", "Debian", "/var/lib/docker")
 HOST = ip_address("198.51.100.1")
 PORTS = Ports(
@@ -274,6 +277,8 @@ FOREIGN = replace(
             PROBLEM,
             "ip -6 address replace fd00:1:2:ffff::1/128 dev lo",
         ),
+        ("parts", {"wanted": replace(WANTED, parts=(FAILING,))}, WARNING, "whole error"),
+        ("parts", {"wanted": replace(WANTED, parts=(FAILING, HANGING))}, PROBLEM, "restart"),
         ("daemon-problems", {"wanted": replace(WANTED, problems=("It failed.",))}, PROBLEM, "log"),
         ("listeners", {"ports": listening("nginx", 80)}, WARNING, "nginx (pid 812) listens on"),
         ("listeners", {"ports": listening("nginx", 80, None)}, WARNING, "deactivate web"),

@@ -38,6 +38,13 @@ def test_the_usual_folders_are_made_by_systemd() -> None:
     ]
 
 
+def test_a_daemon_that_hangs_is_started_again() -> None:
+    settings = Settings(COMMAND)
+    assert lines(settings, "Type") == ["notify"]  # so its first process is heard, and no other
+    assert lines(settings, "WatchdogSec") == ["60"]
+    assert lines(settings, "Restart") == ["on-failure"]
+
+
 def test_other_folders_are_written_to_where_they_are() -> None:
     settings = Settings(COMMAND, Path("/srv/al"), Path("/srv/sockets/a.sock"))
     assert lines(settings, "StateDirectory") == []

@@ -8,6 +8,8 @@ from alongside.doctor.facts import Facts, seen
 from alongside.doctor.finding import Finding, Seen, problem, warning
 from alongside.router.table import TABLE
 
+_LOG = "journalctl --unit alongside --since -10min"
+
 
 def instances(facts: Facts) -> Seen:
     seen(facts.engine)  # without it, no state is known
@@ -86,6 +88,20 @@ def proxy_address(facts: Facts) -> Seen:
     return Seen.of(found, "on lo" if wanted else "not needed yet")
 
 
+def parts(facts: Facts) -> Seen:
+    """One that is tried again is a warning: the daemon sees to it."""
+    found = []
+    for one in seen(facts.wanted).parts:
+        if one.hangs:
+            means = "What it does is not done. systemd restarts the daemon because of it."
+            remedy = "Without systemd, restart the daemon yourself. Its log says more."
+            found.append(problem(one.message, means, remedy, _LOG))
+        else:
+            means = "What it does waits until then; everything else goes on."
+            found.append(warning(one.message, means, "Its log has the whole error.", _LOG))
+    return Seen.of(found, "all of them run")
+
+
 def daemon_problems(facts: Facts) -> Seen:
     return Seen.of(_problems(facts), "the daemon has nothing to report")
 
@@ -96,5 +112,5 @@ def _problems(facts: Facts) -> Iterator[Finding]:
             one,
             "What the daemon was to do about it is not done.",
             "Its log says more.",
-            "journalctl --unit alongside --since -10min",
+            _LOG,
         )
