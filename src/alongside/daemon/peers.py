@@ -14,7 +14,7 @@ from typing import Any
 from fastapi import Request
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from alongside.domain.errors import Conflict
+from alongside.daemon.alone import refuse_answering
 from alongside.domain.history import Actor
 
 GROUP = "alongside"
@@ -58,11 +58,7 @@ def bind(path: Path) -> socket.socket:
     elif os.environ.get("RUNTIME_DIRECTORY") == str(folder):
         _give(folder)  # made by systemd, for root's group
     if path.exists():
-        if _answers(path):
-            raise Conflict(
-                f"A daemon listens on {path} already.",
-                hint="One daemon a host; give this one another --socket and --state-dir.",
-            )
+        refuse_answering(path)
         path.unlink()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o117)
@@ -80,12 +76,3 @@ def _give(path: Path) -> None:
         os.chown(path, -1, grp.getgrnam(GROUP).gr_gid)
     except (KeyError, PermissionError):
         return  # no such group: root alone
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-        return True

@@ -117,6 +117,7 @@ class Retirement:
                 wait = LOOK
             if wait:
                 await supervise.pause(news, wait)
+        context.problems.pop(about, None)
         self._of_service[service].tell()
 
     async def _look(self, former: Former) -> float:

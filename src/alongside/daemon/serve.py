@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
-import fcntl
 import gc
 import logging
 import os
@@ -13,8 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
+from alongside.daemon.alone import alone
 from alongside.daemon.context import Context
 from alongside.daemon.notify import notify
 from alongside.daemon.parts import attach
@@ -47,7 +47,8 @@ _log = logging.getLogger("alongside")
 
 def run(state_dir: Path, socket: Path, pool: str, local_ports: str) -> None:
     """Serve until SIGTERM or SIGINT. Raises MissingRequirement with all that is missing,
-    Conflict where another daemon has the state folder or the socket, InvalidInput."""
+    Conflict where another daemon runs on this host, or has the state folder or the socket,
+    InvalidInput."""
     # The journal has the time already.
     time = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
     logging.basicConfig(format=f"{time}%(levelname)s %(message)s", level=logging.INFO)
@@ -58,9 +59,8 @@ def run(state_dir: Path, socket: Path, pool: str, local_ports: str) -> None:
 
 async def _main(paths: StatePaths, socket: Path, pool: str, local_ports: str) -> None:
     loading = asyncio.create_task(asyncio.to_thread(_load))
-    paths.make()
-    lock = _lock(paths)
-    try:
+    async with alone(paths, socket):  # before anything is written
+        paths.make()
         docker_host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
         engine, compose = DockerEngine(docker_host), DockerCompose(docker_host)
         missing = await check(compose)
@@ -87,8 +87,6 @@ async def _main(paths: StatePaths, socket: Path, pool: str, local_ports: str) ->
             _log.info("IPv6 is off on this host: instances have IPv4 addresses alone")
         await _check_pool(context)
         await _serve(context, socket, loading)
-    finally:
-        lock.close()
 
 
 async def _check_pool(context: Context) -> None:
@@ -144,18 +142,6 @@ async def _background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-
-
-def _lock(paths: StatePaths) -> TextIO:
-    file = paths.lock.open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise Conflict(
-            f"Another daemon uses the state folder {paths.root}.",
-            hint="One daemon a state folder; stop that one first.",
-        ) from None
-    return file
 
 
 def _pool(database: Database, pool: str, local_ports: str) -> Pool:

@@ -67,7 +67,7 @@ async def listeners(*, programs: bool = True) -> list[Listener]:
 async def identify(found: Collection[Listener]) -> list[Listener]:
     """The same listeners, with their programs' names."""
     wanted = {one.inode for one in found}
-    owners = await asyncio.to_thread(_owners, wanted) if wanted else {}
+    owners = await asyncio.to_thread(socket_owners, wanted) if wanted else {}
     return [_named(one, owners) for one in found]
 
 
@@ -142,7 +142,7 @@ def parse(protocol: Protocol, message: bytes) -> Listener:
     return Listener(protocol, address, socket.ntohs(port), inode=inode)
 
 
-def _owners(inodes: Collection[int]) -> dict[int, int]:
+def socket_owners(inodes: Collection[int]) -> dict[int, int]:
     """The process that holds each socket: of several the first, which is the others' parent."""
     owners: dict[int, int] = {}
     links = {f"socket:[{inode}]": inode for inode in inodes}
