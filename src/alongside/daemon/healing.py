@@ -25,7 +25,8 @@ from alongside.plan.well import Ill, Kind, holder
 TICK = 30.0  # seconds between two looks where nothing was heard
 TOGETHER = 0.1  # seconds in which what belongs together is heard together
 AT_ONCE = 8  # how many are started side by side
-BY_HAND = 2.0  # seconds; the longest wait before what a person has ended is started again
+BY_HAND = 1.0  # seconds until what was ended by hand is started, where it was just now already
+AGAIN = 10.0  # seconds, that "just now"
 LOOP = 2  # restarts by the engine, within a while, that are worth a word
 
 _HEARD = {
@@ -46,6 +47,7 @@ class _Care:
     backoff: Backoff
     due: float = 0.0  # not tried again before
     started: float | None = None  # when it was last started from here; None once that has ended
+    by_hand: float = float("-inf")  # when it was last ended by hand
     task: asyncio.Task[None] | None = None
     restarts: dict[str, int] = field(default_factory=dict)  # container's ID -> by the engine
     restarted: list[float] = field(default_factory=list)  # when that was seen to grow
@@ -168,19 +170,30 @@ class Healing:
                 return self._backoff.first  # whoever has it may be about to mend it
             self._say(f"start {subject.name}", f"{_which(subject)} {found.said}.")
             return TICK
-        if found.kind in (Kind.ENDED, Kind.GONE) and care.started is not None:
-            # It ran, and has ended again.
-            well = now - care.started >= self._backoff.longest
-            care.backoff = care.backoff.went_well() if well else care.backoff.failed()
-            wait, names = care.backoff.wait, {one.name for one in subject.containers(seen)}
-            if found.kind is Kind.GONE or names & self.needs.told:
-                wait = min(wait, BY_HAND)
-            care.started, care.due = None, now + wait
+        if found.kind in (Kind.ENDED, Kind.GONE, Kind.NEEDY) and care.started is not None:
+            self._ended(care, now, by_hand=self._by_hand(subject, found, seen))
         if care.due > now:
             self._say(f"start {subject.name}", self._later(subject, found, care, now))
             return care.due - now
         care.task = asyncio.create_task(self._heal(subject, care), name=f"heal {subject.name}")
         return TICK
+
+    def _by_hand(self, subject: Subject, found: Ill, seen: Seen) -> bool:
+        names = {one.name for one in subject.containers(seen)}
+        return found.kind is Kind.GONE or bool(names & self.needs.told)
+
+    def _ended(self, care: _Care, now: float, *, by_hand: bool) -> None:
+        """It ran, and has ended again."""
+        assert care.started is not None  # noqa: S101 - it has been looked at
+        if now - care.started >= self._backoff.longest:
+            care.backoff = care.backoff.went_well()
+        elif not by_hand:
+            care.backoff = care.backoff.failed()
+        wait = care.backoff.wait
+        if by_hand:
+            wait = BY_HAND if now - care.by_hand < AGAIN else 0.0
+            care.by_hand = now
+        care.started, care.due = None, now + wait
 
     async def _ill(self, subject: Subject, care: _Care, seen: Seen) -> Ill | None:
         """Also what was on a network before, and is not any more since that is gone."""
@@ -230,7 +243,7 @@ class Healing:
                     return
                 self._say(about, f"{_which(subject)} {found.said}. It is being started again.")
                 _log.info("%s %s: starting it", subject.name, found.said)
-                await subject.mend({subject.service} if found.kind is Kind.CUT_OFF else ())
+                await subject.mend(found, seen)
                 # One that was only paused has not ended.
                 if found.kind not in (Kind.PAUSED, Kind.AWAKE):
                     care.started = loop.time()

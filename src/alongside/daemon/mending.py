@@ -43,8 +43,9 @@ async def bring_up(
     own = [one.name for one in release.spec.depends if one.sharing is Sharing.OWN]
     await _mend(context, project, own, there, anew)
     placed = None if release.spec.host_network else instance
-    await _mend(context, project, [release.service], there, anew, placed)
-    await context.compose.up(project, [release.service])
+    remade = await _mend(context, project, [release.service], there, anew, placed)
+    if own or not remade:
+        await context.compose.up(project, [release.service])
     container = await context.engine.container(instance.name)
     if container is None:
         raise StepFailed(f"Compose made no container {instance.name}.")
@@ -89,9 +90,9 @@ async def _mend(
     there: dict[str, list[Container]],
     anew: Collection[str],
     instance: Instance | None = None,
-) -> None:
+) -> list[str]:
     """What Compose's `up` does not do by itself: wake what is paused, and make anew what has lost
-    a network."""
+    a network. Returns the services of these."""
     networks = await network_ids(context)
     lost = []
     for service in services:
@@ -106,6 +107,7 @@ async def _mend(
             await context.engine.start(found[Kind.PAUSED])
     if lost:
         await context.compose.recreate(project, lost)
+    return lost
 
 
 async def _finish_recreation(

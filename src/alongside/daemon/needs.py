@@ -128,7 +128,7 @@ class Needs:
         project: str,
         everything: Iterable[Container],
         networks: Mapping[str, str],
-    ) -> tuple[str, Ill] | None:
+    ) -> Ill | None:
         """The first of a version's own dependencies that is not well. A project's containers are
         asked for what their model says only where one of them is not."""
         there = of_project(everything, project)
@@ -144,8 +144,20 @@ class Needs:
                 completes = False  # what cannot be read is told by the try to start it
             found = self.ill(there.get(one.name, ()), networks, completes=completes)
             if found is not None:
-                return one.name, found
+                # What it needs is no news of its own container's.
+                return Ill(Kind.NEEDY, f"needs its own {one.name}, which {found.said}")
         return None
+
+    def lacking(
+        self, release: Release, everything: Iterable[Container], networks: Mapping[str, str]
+    ) -> bool:
+        """Whether something that the release shares with others is not well."""
+        names, everything = _direct(release), list(everything)
+        return any(
+            self.ill(one.containers(everything), networks, completes=one.completes)
+            for one in self.shared()
+            if one.repository == release.repository and one.service in names
+        )
 
 
 def _direct(release: Release) -> list[str]:

@@ -3,7 +3,7 @@ wrong with it now, and what is to be done about it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol as Seam
 
@@ -58,8 +58,8 @@ class Subject(Seam):
         """None also where it is not wanted any more, or is another's business."""
         ...
 
-    async def mend(self, anew: Collection[str]) -> None:
-        """Raises AlongsideError. `anew`: services whose containers have lost a network."""
+    async def mend(self, found: Ill, seen: Seen) -> None:
+        """Do something about what was found. Raises AlongsideError."""
         ...
 
 
@@ -120,24 +120,34 @@ class InstanceSubject:
                 f"{other.name})",
             )
         if found is None or found.kind is Kind.SICK:
-            needed = await self.needs.own_ill(
-                self.release, instance.project, seen.containers.values(), seen.networks
-            )
-            if needed is not None:
-                return Ill(needed[1].kind, f"needs its own {needed[0]}, which {needed[1].said}")
+            return await self._own_ill(seen) or found
         return found
 
-    async def mend(self, anew: Collection[str]) -> None:
+    async def _own_ill(self, seen: Seen) -> Ill | None:
+        project, containers = self.instance.project, seen.containers.values()
+        return await self.needs.own_ill(self.release, project, containers, seen.networks)
+
+    async def mend(self, found: Ill, seen: Seen) -> None:
         context, release, instance = self.context, self.release, self.instance
         container = await context.engine.container(instance.name)
-        paused = context.instances.wanted(instance) == "paused"
-        if container is None or not container.running or anew:
+        shared = [one.name for one in release.spec.depends if one.sharing is Sharing.SHARED]
+        lacking = self.needs.lacking(release, seen.containers.values(), seen.networks)
+        if found.kind is Kind.PAUSED and container is not None:
+            await context.engine.start(instance.name)
+        elif (
+            found.kind is Kind.ENDED
+            and container is not None
+            and not lacking
+            and await self._own_ill(seen) is None
+        ):
+            # Compose would look at it all once more, and take a second for it.
+            await context.engine.start(instance.name)
+        elif found.kind is not Kind.AWAKE:
             await load_if_gone(context, release)
-            shared = [one.name for one in release.spec.depends if one.sharing is Sharing.SHARED]
-            if shared and (container is None or container.state != "paused"):
+            if lacking:
                 await start_shared(context, release, shared)
-        await bring_up(context, release, instance, anew=anew)
-        if paused:
+            await bring_up(context, release, instance, anew=_anew(self, found))
+        if context.instances.wanted(instance) == "paused":
             ready, address = asked_at(release.spec, instance)
             folder = context.paths.compose_file(release).parent
             await wait_ready(ready, address, instance, context.engine, folder=folder)
@@ -186,21 +196,17 @@ class SingletonSubject:
         found = ill(container, seen.networks, instance=own)
         if found is not None:
             return found
-        needed = await self.needs.own_ill(
-            release, instance.project, seen.containers.values(), seen.networks
-        )
-        if needed is None:
-            return None
-        return Ill(needed[1].kind, f"needs its own {needed[0]}, which {needed[1].said}")
+        containers = seen.containers.values()
+        return await self.needs.own_ill(release, instance.project, containers, seen.networks)
 
     def _interrupted(self) -> list[Entry]:
         return [one for one in self.unfinished if one.service == self.service]
 
-    async def mend(self, anew: Collection[str]) -> None:
+    async def mend(self, found: Ill, seen: Seen) -> None:
         for entry in self._interrupted():
             self.unfinished.remove(entry)
             await finish(self.context, entry)
-        await converge(self.context, self.service, anew=anew)
+        await converge(self.context, self.service, anew=_anew(self, found))
         await tidy(self.context, self.service)
         self.met.discard(self.service)
 
@@ -234,12 +240,17 @@ class SharedSubject:
             return None
         return self.needs.ill(self.containers(seen), seen.networks, completes=self.need.completes)
 
-    async def mend(self, anew: Collection[str]) -> None:
+    async def mend(self, found: Ill, seen: Seen) -> None:
         context = self.context
         releases = self.need.needed_by
         in_force = [one for one in releases if context.in_force(one.service) == one]
         release = (in_force or releases)[-1]
-        await start_shared(context, release, [self.need.service], anew=anew)
+        await start_shared(context, release, [self.need.service], anew=_anew(self, found))
+
+
+def _anew(subject: Subject, found: Ill) -> tuple[str, ...]:
+    """A container that does not know what it has lost is made anew."""
+    return (subject.service,) if found.kind is Kind.CUT_OFF else ()
 
 
 def subjects(

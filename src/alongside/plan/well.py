@@ -16,6 +16,7 @@ class Kind(StrEnum):
     ENDED = "ended"
     LOST = "lost"  # it lacks a network, or its address: only a new container has them again
     CUT_OFF = "cut off"  # likewise, and the container itself does not know of it
+    NEEDY = "needy"  # what it needs of its own is not well
     PAUSED = "paused"  # and is to run
     AWAKE = "awake"  # and is to be paused
     RESTARTING = "restarting"  # the engine does it
