@@ -47,6 +47,7 @@ from alongside.store.trials import Trials
 if TYPE_CHECKING:
     from alongside.daemon.collector import Collector
     from alongside.daemon.follower import Follower
+    from alongside.daemon.healing import Healing
     from alongside.daemon.retirement import Retirement
     from alongside.daemon.watcher import Watcher
 
@@ -70,6 +71,8 @@ class Context:
     switching_now: set[str] = field(default_factory=set)
     bridges: frozenset[str] = frozenset()  # of the engine's networks; the reconciler follows them
     proxied: bool = True  # whether the engine's proxy answers on local ports; looked at (ways)
+    # Versions whose address is another container's, or on no network: no port leads there.
+    astray: frozenset[tuple[str, Version]] = frozenset()
     problems: dict[str, str] = field(default_factory=dict)  # by what they are about
     operations: Operations = field(default_factory=Operations)
     background: set[asyncio.Task[None]] = field(default_factory=set)
@@ -78,6 +81,7 @@ class Context:
     retirement: Retirement = field(init=False)
     follower: Follower = field(init=False)
     collector: Collector = field(init=False)
+    healing: Healing = field(init=False)
 
     news: News = field(default_factory=News)
 
@@ -105,6 +109,7 @@ class Context:
             self.all_bridges(instances),
             self.assignments.all(),
             proxied=self.proxied,
+            astray=self.astray,
         )
 
     async def commit(self) -> None:

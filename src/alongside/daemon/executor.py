@@ -16,8 +16,9 @@ from alongside.daemon.before import run_before
 from alongside.daemon.context import Context
 from alongside.daemon.former import ITSELF, record_former
 from alongside.daemon.images import load_image, remove_release
+from alongside.daemon.mending import bring_up, start_shared
 from alongside.daemon.operations import Emit
-from alongside.daemon.projects import instance_project, shared_project
+from alongside.daemon.projects import instance_project
 from alongside.daemon.singletons import converge, prepare, record_singleton, tidy
 from alongside.domain.deployment import Former
 from alongside.domain.errors import AlongsideError, Conflict, NotReady, StepFailed, said_of
@@ -256,8 +257,7 @@ class Executor:
         await self._context.commit()  # the guard stands before the container does
 
     async def _start_shared(self, step: StartShared) -> None:
-        project = await shared_project(self._context, step.release)
-        await self._context.compose.up(project, step.services)
+        await start_shared(self._context, step.release, step.services)
 
     async def _load_image(self, step: LoadImage) -> None:
         await load_image(self._context, step.release)
@@ -278,12 +278,14 @@ class Executor:
         self.verdict = watcher.open(step.release, step.seconds, self.operation, emit)
 
     async def _start(self, step: Start) -> None:
-        self._context.instances.want(step.instance, "running")
-        project = await instance_project(self._context, step.release, step.instance)
-        await self._context.compose.up(project, [step.release.service])
-        container = await self._context.engine.container(step.instance.name)
-        if container is None:
-            raise StepFailed(f"Compose made no container {step.instance.name}.")
+        instances = self._context.instances
+        before = instances.wanted(step.instance)
+        instances.want(step.instance, "running")
+        try:
+            container = await bring_up(self._context, step.release, step.instance)
+        except AlongsideError:
+            instances.want(step.instance, before)  # or it would be tried again and again
+            raise
         if step.release.spec.host_network:
             return
         gateway = default_gateway(container.pid) if container.pid else None

@@ -10,24 +10,15 @@ from datetime import UTC, datetime, timedelta
 
 from alongside.daemon import supervise, trees, ways
 from alongside.daemon.context import Context
-from alongside.daemon.images import load_image
-from alongside.daemon.locks import held
-from alongside.daemon.projects import instance_project, shared_project
-from alongside.daemon.singletons import converge, finish, tidy
 from alongside.daemon.supervise import Part
 from alongside.daemon.verbs.follow import follow
 from alongside.domain.deployment import Trial
 from alongside.domain.errors import AlongsideError, Conflict, Unavailable
 from alongside.domain.history import Entry, Outcome
-from alongside.domain.instance import Instance
-from alongside.domain.release import Release
-from alongside.domain.service import Sharing
 from alongside.domain.version import Version
 from alongside.engine.protocol import LABEL_SERVICE, LABEL_VERSION
 from alongside.host.addresses import check_pool
 from alongside.host.proxy_address import ensure_proxy_address
-from alongside.plan.beside import is_singleton
-from alongside.ready import asked_at, wait_ready
 
 TICK = 30.0  # seconds between two looks where nothing was heard
 RETRY = 1.0  # seconds between two tries to reach the engine
@@ -44,8 +35,8 @@ class Reconciler:
         """`kernel_changes` is called anew after a failure: a generator that raised is over."""
         self._context = context
         self._kernel_changes = kernel_changes
-        self._unfinished: list[Entry] = []  # singletons that were being replaced
         self._changed = asyncio.Event()  # something that the ways to instances may depend on
+        context.healing.on_healed.append(self._changed.set)
 
     def settle(self) -> None:
         """Before anything else at start: what a crash left half-way is decided from the journal.
@@ -60,7 +51,7 @@ class Reconciler:
             if entry.id in trials:
                 continue  # its verdict is yet to come
             if entry.routed and entry.after and entry.service in singletons:
-                self._unfinished.append(entry)  # until the engine is there
+                self._context.healing.unfinished.append(entry)  # until the engine is there
             elif entry.routed and entry.verb == "deploy":
                 self._on_trial(entry)
             elif entry.routed:
@@ -106,6 +97,7 @@ class Reconciler:
         """What goes on all the time. The limits allow for an engine that takes a minute to answer,
         a slow nft, and what an instance needs before it starts, which may come from a registry."""
         retirement, collector = self._context.retirement, self._context.collector
+        healing = self._context.healing
         return [
             Part("kernel", "follows changes of nftables", self._follow_kernel, limit=120),
             Part("engine", "follows the container engine", self._follow_engine, limit=1800),
@@ -113,6 +105,7 @@ class Reconciler:
             Part("tick", "looks at the table now and then", self._tick, limit=120),
             Part("retirement", "sees to versions that had the ports", retirement.run, limit=60),
             Part("collector", "removes old releases", collector.run, limit=60),
+            Part("healing", "brings back what is to run", healing.run, limit=300),
         ]
 
     async def run(self) -> None:
@@ -175,12 +168,13 @@ class Reconciler:
     async def _follow_engine(self) -> None:
         while True:
             try:
+                # Heard from here on, so that nothing is missed while it is met.
+                events = self._context.engine.events()
                 await self._meet_engine()
-                self._context.problems.pop("engine", None)
-                self._context.news.tell()
-                async with aclosing(self._context.engine.events()) as events:
+                async with aclosing(events):
                     async for event in supervise.each(events):
                         self._context.news.tell()
+                        self._context.healing.heard(event)
                         if event.kind == "network" and event.action in ("create", "destroy"):
                             await self._refresh_bridges()
             except AlongsideError as error:
@@ -193,20 +187,10 @@ class Reconciler:
     async def _meet_engine(self) -> None:
         """The engine is there, for the first time or again."""
         await self._refresh_bridges()
+        self._context.problems.pop("engine", None)
+        self._context.news.tell()
+        self._context.healing.met()
         await self._untag_unreleased()
-        instances = self._context.instances
-        routed = {
-            (route.service, version)
-            for route in self._context.routes.all()
-            for version in route.split.versions
-        }
-        wanted = [one for one in instances.all() if instances.wanted(one) != "stopped"]
-        wanted.sort(key=lambda one: (one.service, one.version) not in routed)
-        for instance in wanted:
-            if not instance.singleton:
-                await self._start(instance)
-        for service in self._singletons():
-            await self._converge(service)
         self._changed.set()
         for service in {route.service for route in self._context.routes.all() if route.follows}:
             for sentence in await follow(self._context, service, lambda _: None):
@@ -215,69 +199,6 @@ class Reconciler:
             for sentence in self._context.follower.look(service):
                 _log.info("%s", sentence)
         self._context.retirement.wake()
-
-    def _singletons(self) -> list[str]:
-        """The services that are singletons now, or were by their last release."""
-        newest = {release.service: release for release in self._context.releases.all()}
-        running = self._context.instances.singletons()
-        return [name for name, one in newest.items() if is_singleton(one) or name in running]
-
-    async def _converge(self, service: str) -> None:
-        """One instance runs, whatever a crash left; a replacement that it cut off is finished,
-        or taken back where the new one does not become ready."""
-        context = self._context
-        about = f"start {service}-current"
-        async with held(context.locks[service]):
-            for entry in [one for one in self._unfinished if one.service == service]:
-                self._unfinished.remove(entry)
-                await finish(context, entry)
-            try:
-                await converge(context, service)
-                await tidy(context, service)
-                context.problems.pop(about, None)
-            except AlongsideError as error:
-                context.problems[about] = f"{service}-current is not as wanted: {error.message}"
-                _log.error("%s", context.problems[about])
-
-    async def _start(self, instance: Instance) -> None:
-        """Start what is wanted and does not run; one that fails hides no other."""
-        context = self._context
-        about = f"start {instance.name}"
-        release = context.releases.get(instance.service, instance.version)
-        if release is None:
-            return
-        try:
-            async with held(context.locks[release.reference]):
-                container = await context.engine.container(instance.name)
-                paused = context.instances.wanted(instance) == "paused"
-                if container is not None and container.state == "paused" and paused:
-                    return
-                if container is not None and container.state == "paused":
-                    await context.engine.start(instance.name)  # Compose does not
-                elif container is None or not container.running:
-                    _log.info("starting %s, which is wanted and does not run", instance.name)
-                    await self._bring_up(release, instance)
-                if paused:
-                    ready, address = asked_at(release.spec, instance)
-                    folder = context.paths.compose_file(release).parent
-                    await wait_ready(ready, address, instance, context.engine, folder=folder)
-                    await context.engine.pause(instance.name)
-            context.problems.pop(about, None)
-        except AlongsideError as error:
-            context.problems[about] = f"{instance.name} could not be started: {error.message}"
-            _log.error("%s", context.problems[about])
-
-    async def _bring_up(self, release: Release, instance: Instance) -> None:
-        """With all that it needs: what went before its start may not have come to pass."""
-        context = self._context
-        archived = context.paths.archive(release).exists()
-        if archived and await context.engine.image(release.image_id) is None:
-            await load_image(context, release)
-        shared = [one.name for one in release.spec.depends if one.sharing is Sharing.SHARED]
-        if shared:
-            await context.compose.up(await shared_project(context, release), shared)
-        project = await instance_project(context, release, instance)
-        await context.compose.up(project, [release.service])
 
     async def _check_pool(self) -> None:
         """A network that somebody makes within the pool stands in the way of versions to come."""

@@ -6,7 +6,10 @@ what is to run does. A replacement is that, prepared, and so is finishing one th
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from alongside.daemon.context import Context
+from alongside.daemon.mending import bring_up, network_ids
 from alongside.daemon.projects import instance_project
 from alongside.domain.errors import AlongsideError, NotReady, StepFailed
 from alongside.domain.history import Entry, Outcome
@@ -18,6 +21,7 @@ from alongside.domain.version import Version
 from alongside.engine.protocol import LABEL_ORDINAL, LABEL_SERVICE, LABEL_VERSION, Container
 from alongside.plan.activate import routes_of
 from alongside.plan.steps import RecordSingleton
+from alongside.plan.well import Kind, ill
 from alongside.ready import asked_at, wait_ready
 
 
@@ -44,9 +48,10 @@ async def _step_aside(context: Context, instance: Instance) -> None:
     await context.engine.rename(instance.name, f"{instance.service}-{there.labels[LABEL_VERSION]}")
 
 
-async def converge(context: Context, service: str) -> float | None:
+async def converge(context: Context, service: str, *, anew: Collection[str] = ()) -> float | None:
     """What is to run of the service runs, and nothing else of it; returns for how many seconds
-    none ran, None where that is not known (none ran before, or nothing was changed).
+    none ran, None where that is not known (none ran before, or nothing was changed). `anew`: the
+    service, where its container is to be made anew in any case.
 
     Raises what the engine raises. Containers that somebody started by hand are not touched.
     """
@@ -60,7 +65,7 @@ async def converge(context: Context, service: str) -> float | None:
             ended = await _end(context, container) or ended
     if wanted is None:
         return None
-    started = await _start(context, service, wanted, new)
+    started = await _start(context, service, wanted, new, anew)
     if ended is None or ended.finished is None or started is None or started.started is None:
         return None
     return max(0.0, (started.started - ended.finished).total_seconds())
@@ -84,7 +89,11 @@ async def _end(context: Context, container: Container) -> Container | None:
 
 
 async def _start(
-    context: Context, service: str, version: Version, there: Container | None
+    context: Context,
+    service: str,
+    version: Version,
+    there: Container | None,
+    anew: Collection[str],
 ) -> Container | None:
     """As it is when it runs; None where it ran already."""
     instance = context.instances.get(service, version)
@@ -95,8 +104,16 @@ async def _start(
         await prepare(context, release, instance)
     elif there.name != instance.name:
         await context.engine.rename(there.name, instance.name)
-    if there is not None and there.running:
-        return None
+    if there is not None:
+        placed = None if release.spec.host_network else instance
+        found = ill(there, await network_ids(context), instance=placed)
+        own = any(one.sharing is Sharing.OWN for one in release.spec.depends)
+        if own or anew or (found is not None and found.kind is Kind.LOST):
+            # Also where it runs: what it needs of its own may have ended.
+            await bring_up(context, release, instance, anew=anew)
+            return None
+        if there.running:
+            return None
     await context.engine.start(instance.name)
     return await context.engine.container(instance.name)
 

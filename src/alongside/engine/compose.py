@@ -117,6 +117,19 @@ class DockerCompose:
             f"start {' and '.join(services)}",
         )
 
+    async def recreate(self, project: Project, services: Sequence[str]) -> None:
+        # A container keeps its networks by their IDs: one whose network was removed cannot start
+        # again. Compose hands the old one's volumes to the new one, anonymous ones too.
+        await self._run(
+            [
+                *_arguments(project),
+                *("up", "--detach", "--no-build", "--force-recreate", "--no-deps", "--quiet-pull"),
+                *services,
+            ],
+            project,
+            f"make {' and '.join(services)} anew",
+        )
+
     async def create(self, project: Project, services: Sequence[str]) -> None:
         await self._run(
             [*_arguments(project), "create", "--no-build", "--no-recreate", *services],

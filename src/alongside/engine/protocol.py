@@ -70,6 +70,9 @@ class Container:
     image: str = ""  # as it was asked for when the container was made: repo/dns:1.0.0, sha256:…
     oom: bool = False  # the last run that has ended was killed for want of memory
     mounts: tuple[Mount, ...] = ()
+    # The networks that it is to be on, also of one that does not run: name -> ID, "" until it was
+    # first started. A network that was made anew has another ID, and such a container cannot start.
+    networks: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def running(self) -> bool:
@@ -92,6 +95,7 @@ class Network:
     name: str
     driver: str
     bridge: str  # interface name; "" where the driver is not bridge
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +227,11 @@ class Compose(Seam):
 
     async def up(self, project: Project, services: Sequence[str]) -> None:
         """Create and start, in the background, without building or pulling what is there."""
+        ...
+
+    async def recreate(self, project: Project, services: Sequence[str]) -> None:
+        """Make the containers of these services anew and start them, their networks too where
+        those are gone. Volumes stay, anonymous ones included; other services are left alone."""
         ...
 
     async def create(self, project: Project, services: Sequence[str]) -> None:

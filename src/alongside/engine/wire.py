@@ -71,6 +71,7 @@ def container(found: Json) -> Container:
         # The engine says them in another order each time.
         mounts=tuple(sorted(map(_mount, found.get("Mounts") or ()), key=lambda one: one.target)),
         labels=found["Config"]["Labels"] or {},
+        networks={name: one.get("NetworkID") or "" for name, one in networks.items()},
         ipv4={
             name: IPv4Address(one["IPAddress"])
             for name, one in networks.items()
@@ -125,7 +126,7 @@ def network(found: Json) -> Network:
     bridge = ""
     if found["Driver"] == "bridge":
         bridge = (found.get("Options") or {}).get(_BRIDGE_NAME) or f"br-{found['Id'][:12]}"
-    return Network(found["Name"], found["Driver"], bridge)
+    return Network(found["Name"], found["Driver"], bridge, found["Id"])
 
 
 def event(line: str) -> Event:

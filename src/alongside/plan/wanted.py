@@ -10,6 +10,7 @@ from alongside.domain.instance import Instance
 from alongside.domain.port import Protocol
 from alongside.domain.release import Release
 from alongside.domain.route import Route
+from alongside.domain.version import Version
 from alongside.made import Each, Made
 from alongside.router.protocol import (
     AddressTarget,
@@ -35,9 +36,13 @@ def wanted_ruleset(
     assigned: Iterable[Assignment] = (),
     *,
     proxied: bool = True,
+    astray: frozenset[tuple[str, Version]] = frozenset(),
 ) -> Ruleset:
-    """A version without an instance gets no traffic; a port left with none rejects."""
-    running = _RUNNING.of(None, (*instances, *releases), partial(_Running, instances, releases))
+    """A version without an instance, and one that is `astray`, gets no traffic; a port left with
+    none rejects."""
+    running = _RUNNING.of(
+        None, (astray, *instances, *releases), partial(_Running, instances, releases, astray)
+    )
     routed = _ROUTED.of(tuple(routes), partial(_routed, running), under=running)
     return Ruleset(
         ports=(*routed, *_ASSIGNED.of(tuple(assigned), _assigned)),
@@ -52,9 +57,18 @@ def wanted_ruleset(
 class _Running:
     """What follows from instances and releases, whichever of them the routes name."""
 
-    def __init__(self, instances: Sequence[Instance], releases: Sequence[Release]) -> None:
+    def __init__(
+        self,
+        instances: Sequence[Instance],
+        releases: Sequence[Release],
+        astray: frozenset[tuple[str, Version]],
+    ) -> None:
         self.releases = {(one.service, one.version): one for one in releases}
-        self.instances = {(one.service, one.version): one for one in instances if one.ordinal == 1}
+        self.instances = {
+            key: one
+            for one in instances
+            if one.ordinal == 1 and (key := (one.service, one.version)) not in astray
+        }
         on_host = [one for one in instances if self._on_host(one)]
         self.subnets = tuple(one.subnet for one in instances if one not in on_host)
         self.local_ports = frozenset(local.number for one in instances for local in one.local_ports)

@@ -91,8 +91,7 @@ class Instances:
                     instance.subnet.bridge,
                     str(instance.subnet.ipv4),
                     str(instance.subnet.ipv6),
-                    # Of a singleton one is to run, and which is said when the other one ends.
-                    "stopped" if instance.singleton else "running",
+                    "stopped",  # until it is started
                     int(instance.singleton),
                 ),
             )

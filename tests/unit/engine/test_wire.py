@@ -135,9 +135,9 @@ def test_bridges_are_named_by_option_or_by_id() -> None:
     ]
 
     assert [wire.network(row) for row in rows] == [
-        Network("bridge", "bridge", "docker0"),
-        Network("shop", "bridge", "br-bbbbbbbbbbbb"),
-        Network("host", "host", ""),
+        Network("bridge", "bridge", "docker0", "a" * 64),
+        Network("shop", "bridge", "br-bbbbbbbbbbbb", "b" * 64),
+        Network("host", "host", "", "c" * 64),
     ]
 
 

@@ -79,6 +79,20 @@ class FakeCompose:
     async def up(self, project: Project, services: Sequence[str]) -> None:
         await self._bring(project, services, "start")
 
+    async def recreate(self, project: Project, services: Sequence[str]) -> None:
+        model = load(project.name, project.files, project.environment)
+        try:
+            await self._networks(model)
+            for service in services:
+                name = model["services"][service].get("container_name")
+                await self.engine.remove(name or f"{project.name}-{service}-1")
+                await self._up(project, service, model, start=True)
+        except StepFailed as error:
+            raise StepFailed(
+                f"Compose could not make {' and '.join(services)} anew: {error.message}",
+                log=[error.message],
+            ) from error
+
     async def create(self, project: Project, services: Sequence[str]) -> None:
         await self._bring(project, services, "make")
 
@@ -163,6 +177,7 @@ class FakeCompose:
                 raw.get("image") or f"{project.name}-{service}",
                 labels={**raw.get("labels", {}), **labels},
                 network=model["networks"][next(iter(raw["networks"]))]["name"],
+                networks=[model["networks"][one]["name"] for one in raw["networks"]],
                 ipv4=ipv4,
                 ipv6=ipv6,
                 publishes=() if once else _publishes(name, project.name, raw.get("ports", ())),

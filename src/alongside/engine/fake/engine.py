@@ -42,7 +42,9 @@ class _Entry:
     shown: Container
     has_health: bool
     publishes: tuple[Published, ...]
-    network: str
+    networks: dict[str, str]  # name -> ID, "" until it was first started
+    ipv4: dict[str, IPv4Address]
+    ipv6: dict[str, IPv6Address]
     log: list[str] = field(default_factory=list)
 
 
@@ -61,7 +63,7 @@ class FakeEngine:
         self.answers = True  # False: the engine is down
         self._containers: dict[str, _Entry] = {}
         self._images: dict[str, Image] = {}  # by ID
-        self._networks = {"bridge": Network("bridge", "bridge", "docker0")}
+        self._networks = {"bridge": Network("bridge", "bridge", "docker0", _id("bridge"))}
         self._events: list[Event] = []
         self._changed = asyncio.Event()
 
@@ -318,13 +320,15 @@ class FakeEngine:
         *,
         labels: Mapping[str, str] | None = None,
         network: str = "bridge",
+        networks: Iterable[str] = (),
         ipv4: Mapping[str, IPv4Address] | None = None,
         ipv6: Mapping[str, IPv6Address] | None = None,
         publishes: Iterable[Published] = (),
         has_health: bool = False,
         mounts: Iterable[Mount] = (),
     ) -> Container:
-        """Raises StepFailed for a name that is taken, an image or a network that is not there."""
+        """On `network`, and on `networks` beside it; it has its addresses while it runs. Raises
+        StepFailed for a name that is taken, an image or a network that is not there."""
         self._check()
         if name in self._containers:
             raise StepFailed(
@@ -335,8 +339,10 @@ class FakeEngine:
         found = self._image(image)
         if found is None:
             raise StepFailed(f"Error response from daemon: No such image: {image}")
-        if network not in self._networks:
-            raise StepFailed(f"Error response from daemon: network {network} not found")
+        joined = dict.fromkeys((network, *networks), "")
+        for one in joined:
+            if one not in self._networks:
+                raise StepFailed(f"Error response from daemon: network {one} not found")
         container = Container(
             id=hashlib.sha256(f"{name}{len(self._events)}".encode()).hexdigest(),
             name=name,
@@ -349,11 +355,12 @@ class FakeEngine:
             started=None,
             labels={**found.labels, **(labels or {})},  # as the engine does it
             image=image,
-            ipv4=ipv4 or {},
-            ipv6=ipv6 or {},
             mounts=tuple(mounts),
+            networks=joined,
         )
-        self._containers[name] = _Entry(container, has_health, tuple(publishes), network)
+        self._containers[name] = _Entry(
+            container, has_health, tuple(publishes), joined, dict(ipv4 or {}), dict(ipv6 or {})
+        )
         self._emit("container", "create", name)
         return container
 
@@ -363,16 +370,56 @@ class FakeEngine:
 
     def add_network(self, name: str, bridge: str) -> None:
         self._check()
-        self._networks[name] = Network(name, "bridge", bridge)
+        self._networks[name] = Network(name, "bridge", bridge, _id(f"{name}{len(self._events)}"))
         self._emit("network", "create", name)
 
     def remove_network(self, name: str) -> None:
         self._check()
-        used = [one for one in self._containers.values() if one.network == name]
-        if any(one.shown.running for one in used):
+        used = [one for one in self._containers.values() if name in one.networks]
+        if any(one.shown.state in ("running", "paused") for one in used):
             raise StepFailed(f"Error response from daemon: network {name} has active endpoints")
         if self._networks.pop(name, None):
             self._emit("network", "destroy", name)
+
+    def disconnect(self, network: str, name: str) -> None:
+        """`docker network disconnect --force`: the container is not on it any more."""
+        entry = self._containers[name]
+        for known in (entry.networks, entry.ipv4, entry.ipv6):
+            known.pop(network, None)
+        self._show_networks(entry)
+        self._emit("network", "disconnect", network)
+
+    def connect(self, network: str, name: str, ipv4: IPv4Address) -> None:
+        """`docker network connect --ip`, of a container that runs."""
+        entry = self._containers[name]
+        entry.networks[network], entry.ipv4[network] = self._networks[network].id, ipv4
+        self._check_addresses(entry)
+        self._show_networks(entry)
+        self._emit("network", "connect", network)
+
+    def _show_networks(self, entry: _Entry) -> None:
+        up = entry.shown.state in ("running", "paused")
+        entry.shown = replace(
+            entry.shown,
+            networks=dict(entry.networks),
+            ipv4=dict(entry.ipv4) if up else {},
+            ipv6=dict(entry.ipv6) if up else {},
+        )
+
+    def _check_addresses(self, entry: _Entry) -> None:
+        for other in self._containers.values():
+            for network, address in entry.ipv4.items():
+                if other is not entry and other.shown.ipv4.get(network) == address:
+                    raise StepFailed("Error response from daemon: Address already in use")
+
+    def _join(self, entry: _Entry) -> None:
+        """What the engine does to a container's networks when it starts it."""
+        for name, known in entry.networks.items():
+            there = self._networks.get(name)
+            if there is None or known not in ("", there.id):
+                raise StepFailed(f"Error response from daemon: network {known or name} not found")
+            entry.networks[name] = there.id
+        self._check_addresses(entry)
 
     # What happens to containers by itself
 
@@ -393,6 +440,7 @@ class FakeEngine:
             finished=datetime.now(UTC),
             oom=False,
         )
+        self._show_networks(entry)
         self._emit("container", "die", name)
 
     def crash(self, name: str, exit_code: int) -> None:
@@ -428,6 +476,7 @@ class FakeEngine:
 
     def _run(self, entry: _Entry) -> None:
         script = self.scripts.get(entry.shown.name, Script())
+        self._join(entry)
         entry.shown = replace(
             entry.shown,
             state="running",
@@ -435,6 +484,7 @@ class FakeEngine:
             health="starting" if entry.has_health else "",
             started=datetime.now(UTC),
         )
+        self._show_networks(entry)
         entry.log.extend(script.log)
         self._emit("container", "start", entry.shown.name)
         if script.exit_code is not None:
@@ -461,6 +511,10 @@ class FakeEngine:
     def _check(self) -> None:
         if not self.answers:
             raise Unavailable("The container engine does not answer: it is a fake that is down.")
+
+
+def _id(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _tagged(reference: str) -> str:

@@ -1,0 +1,304 @@
+"""Healing: what is to run is brought back, whatever ended it.
+
+`alongside stop` is how a version stays down. One that ends again and again is started at growing
+intervals; what is wrong is a problem to show for as long as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from alongside.daemon import supervise
+from alongside.daemon.context import Context
+from alongside.daemon.needs import Needs
+from alongside.daemon.subjects import Seen, Subject, singletons_of, subjects
+from alongside.domain.backoff import Backoff
+from alongside.domain.errors import AlongsideError, Unavailable
+from alongside.domain.history import Entry
+from alongside.domain.version import Version
+from alongside.engine.protocol import Container, Event
+from alongside.plan.well import Ill, Kind, holder
+
+TICK = 30.0  # seconds between two looks where nothing was heard
+TOGETHER = 0.1  # seconds in which what belongs together is heard together
+AT_ONCE = 8  # how many are started side by side
+BY_HAND = 1.0  # seconds until what was ended by hand is started, where it was just now already
+AGAIN = 10.0  # seconds, that "just now"
+LOOP = 2  # restarts by the engine, within a while, that are worth a word
+
+_HEARD = {
+    "container": ("die", "stop", "kill", "pause", "unpause", "destroy", "start", "rename"),
+    "network": ("destroy", "disconnect", "connect"),
+}
+
+# HUP, USR1 and USR2 are how programs are told to read their files again.
+_HARMLESS = ("1", "10", "12")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Care:
+    """What is remembered of a subject. Times are the loop's."""
+
+    backoff: Backoff
+    due: float = 0.0  # not tried again before
+    started: float | None = None  # when it was last started from here; None once that has ended
+    by_hand: float = float("-inf")  # when it was last ended by hand
+    task: asyncio.Task[None] | None = None
+    restarts: dict[str, int] = field(default_factory=dict)  # container's ID -> by the engine
+    restarted: list[float] = field(default_factory=list)  # when that was seen to grow
+    networks: dict[str, frozenset[str]] = field(default_factory=dict)  # by ID, while it was well
+
+
+class Healing:
+    """`backoff`: how long to wait for the next try. One that has run for `backoff.longest` is
+    well again."""
+
+    def __init__(self, context: Context, backoff: Backoff | None = None) -> None:
+        self._context = context
+        self._backoff = backoff or Backoff()
+        self._woken = asyncio.Event()
+        self._cares: dict[str, _Care] = {}
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._met: set[str] = set()  # instances that are looked at although they are on trial
+        self._met_singletons: set[str] = set()
+        self._here = False  # whether the engine was met
+        self.needs = Needs(context)
+        self.unfinished: list[Entry] = []  # singletons that were being replaced when it ended
+        self.on_healed: list[Callable[[], object]] = []
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def met(self) -> None:
+        """The engine is there, for the first time or again: all is looked at anew."""
+        self._here = True
+        self._met_singletons |= singletons_of(self._context)
+        self._met |= {one.name for one in self._context.instances.all()}
+        for care in self._cares.values():
+            care.backoff, care.due, care.started = care.backoff.went_well(), 0.0, None
+        self.wake()
+
+    def heard(self, event: Event) -> None:
+        """Something happened in the engine."""
+        if event.action == "kill" and event.attributes.get("signal", "9") not in _HARMLESS:
+            self.needs.told.add(event.name)
+        elif event.kind == "container" and event.action in ("start", "destroy"):
+            self.needs.told.discard(event.name)
+        known = _HEARD.get(event.kind, ())
+        if event.action in known or event.action.startswith("health_status"):
+            self.wake()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            while True:
+                self._woken.clear()
+                wait = await self._look()
+                await supervise.pause(self._woken, wait)
+                if self._woken.is_set():
+                    await asyncio.sleep(TOGETHER)
+        finally:
+            for care in self._cares.values():
+                if care.task is not None:
+                    care.task.cancel()
+
+    async def _look(self) -> float:
+        """Begin to heal what is ill; returns in how many seconds to look again."""
+        if not self._here:
+            return TICK
+        try:
+            seen = await Seen.take(self._context)
+            await self._keep_strangers_out(seen)
+            waits = [await self._see(one, seen) for one in await self._subjects()]
+        except Unavailable:
+            return TICK  # a problem already; it is met again
+        except AlongsideError as error:
+            self._say("healing", f"What is to run could not be looked at: {error.message}")
+            return self._backoff.first
+        self._say("healing", "")
+        self._met.clear()
+        return max(0.0, min([TICK, *waits]))
+
+    async def _subjects(self) -> list[Subject]:
+        context = self._context
+        try:
+            await self.needs.learn()
+            self._say("needs", "")
+        except Unavailable:
+            raise
+        except AlongsideError as error:
+            self._say("needs", f"What shared services need could not be read: {error.message}")
+        found = subjects(context, self.needs, self.unfinished, self._met_singletons, set(self._met))
+        names = {one.name for one in found}
+        for name in [name for name in self._cares if name not in names]:
+            task = self._cares[name].task
+            if task is None or task.done():
+                del self._cares[name]
+                self._say(f"start {name}", "")
+        return found
+
+    async def _see(self, subject: Subject, seen: Seen) -> float:
+        """One that cannot be looked at hides no other."""
+        care = self._cares.setdefault(subject.name, _Care(self._backoff))
+        if care.task is not None and not care.task.done():
+            return TICK  # it wakes us when it has ended
+        try:
+            return await self._judge(subject, care, seen)
+        except Unavailable:
+            raise
+        except Exception as error:
+            _log.exception("%s could not be looked at", subject.name)
+            self._say(f"start {subject.name}", f"{subject.name} could not be looked at: {error!r}")
+            return self._backoff.longest
+
+    async def _judge(self, subject: Subject, care: _Care, seen: Seen) -> float:
+        now = asyncio.get_running_loop().time()
+        found = await self._ill(subject, care, seen)
+        if found is None:
+            return self._well(subject, care, subject.containers(seen), now)
+        if not found.curable:
+            if self._context.locks[subject.lock].locked():
+                return self._backoff.first  # whoever has it may be about to mend it
+            self._say(f"start {subject.name}", f"{_which(subject)} {found.said}.")
+            return TICK
+        if found.kind in (Kind.ENDED, Kind.GONE, Kind.NEEDY) and care.started is not None:
+            self._ended(care, now, by_hand=self._by_hand(subject, found, seen))
+        if care.due > now:
+            self._say(f"start {subject.name}", self._later(subject, found, care, now))
+            return care.due - now
+        care.task = asyncio.create_task(self._heal(subject, care), name=f"heal {subject.name}")
+        return TICK
+
+    def _by_hand(self, subject: Subject, found: Ill, seen: Seen) -> bool:
+        names = {one.name for one in subject.containers(seen)}
+        return found.kind is Kind.GONE or bool(names & self.needs.told)
+
+    def _ended(self, care: _Care, now: float, *, by_hand: bool) -> None:
+        """It ran, and has ended again."""
+        assert care.started is not None  # noqa: S101 - it has been looked at
+        if now - care.started >= self._backoff.longest:
+            care.backoff = care.backoff.went_well()
+        elif not by_hand:
+            care.backoff = care.backoff.failed()
+        wait = care.backoff.wait
+        if by_hand:
+            wait = BY_HAND if now - care.by_hand < AGAIN else 0.0
+            care.by_hand = now
+        care.started, care.due = None, now + wait
+
+    async def _ill(self, subject: Subject, care: _Care, seen: Seen) -> Ill | None:
+        """Also what was on a network before, and is not any more since that is gone."""
+        found = await subject.ill(seen)
+        if found is not None:
+            return found
+        for one in subject.containers(seen):
+            lost = care.networks.get(one.id, frozenset()) - set(one.networks) - set(seen.networks)
+            if lost:
+                return Ill(Kind.CUT_OFF, f"was on the network {min(lost)}, which was removed")
+        return None
+
+    def _well(
+        self, subject: Subject, care: _Care, containers: list[Container], now: float
+    ) -> float:
+        about, longest = f"start {subject.name}", self._backoff.longest
+        for one in containers:
+            before = care.restarts.get(one.id)
+            if before is not None and one.restarts > before:
+                care.restarted.append(now)
+        care.restarts = {one.id: one.restarts for one in containers}
+        care.networks = {one.id: frozenset(one.networks) for one in containers}
+        care.restarted = [when for when in care.restarted if now - when < longest]
+        if len(care.restarted) >= LOOP:
+            said = f"{_which(subject)} is restarted again and again by the engine."
+            self._say(about, f"{said} `docker logs {containers[0].name}` may say why.")
+            return care.restarted[-1] + longest - now
+        if care.started is not None and now - care.started >= longest:
+            care.backoff, care.started = care.backoff.went_well(), None
+        if care.started is not None and care.backoff.failures:
+            times = care.backoff.failures
+            said = f"has ended {times + 1} times in a row, and was started again"
+            self._say(about, f"{_which(subject)} {said}.")
+            return care.started + longest - now
+        self._say(about, "")
+        return TICK
+
+    async def _heal(self, subject: Subject, care: _Care) -> None:
+        """Under the lock of whatever else starts or stops it, so look again at what is wanted."""
+        supervise.alone()
+        context, about = self._context, f"start {subject.name}"
+        loop = asyncio.get_running_loop()
+        try:
+            async with context.locks[subject.lock], self._slots:
+                seen = await Seen.take(context)
+                found = await self._ill(subject, care, seen)
+                if found is None or not found.curable:
+                    return
+                self._say(about, f"{_which(subject)} {found.said}. It is being started again.")
+                _log.info("%s %s: starting it", subject.name, found.said)
+                await subject.mend(found, seen)
+                # One that was only paused has not ended.
+                if found.kind not in (Kind.PAUSED, Kind.AWAKE):
+                    care.started = loop.time()
+                if not care.backoff.failures:
+                    self._say(about, "")
+            for call in self.on_healed:
+                call()
+        except Unavailable:
+            self._say(about, "")  # a problem already
+        except Exception as error:
+            said = error.message if isinstance(error, AlongsideError) else repr(error)
+            care.backoff = care.backoff.failed()
+            care.due = loop.time() + care.backoff.wait
+            care.started = None
+            again = f"The next try is in {care.backoff.wait:g} s."
+            self._say(about, f"{subject.name} could not be started: {said} {again}")
+            if isinstance(error, AlongsideError):
+                _log.error("%s could not be started: %s", subject.name, said)
+            else:
+                _log.exception("%s could not be started", subject.name)
+        finally:
+            self.wake()
+
+    def _later(self, subject: Subject, found: Ill, care: _Care, now: float) -> str:
+        wait, times = care.due - now, care.backoff.failures + 1
+        return f"{_which(subject)} {found.said}. It is started again in {wait:.0f} s (try {times})."
+
+    async def _keep_strangers_out(self, seen: Seen) -> None:
+        """A port never leads to an address that is another container's, or nobody's."""
+        context = self._context
+        routed = {
+            (route.service, version)
+            for route in context.routes.all()
+            for version in route.split.versions
+        }
+        astray: set[tuple[str, Version]] = set()
+        for instance in context.instances.all():
+            if (instance.service, instance.version) not in routed:
+                continue
+            if not context.on_bridge(instance):
+                continue
+            if instance.network not in seen.networks or holder(instance, seen.containers):
+                astray.add((instance.service, instance.version))
+        if astray != context.astray:
+            context.astray = frozenset(astray)
+            await context.commit()
+            await context.router.clean_udp(context.wanted())
+
+    def _say(self, about: str, sentence: str) -> None:
+        problems = self._context.problems
+        if problems.get(about, "") == sentence:
+            return
+        if sentence:
+            problems[about] = sentence
+        else:
+            problems.pop(about, None)
+        self._context.news.tell()
+
+
+def _which(subject: Subject) -> str:
+    return f"{subject.name}, which should be running,"
