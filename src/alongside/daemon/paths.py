@@ -13,7 +13,9 @@ from alongside.domain.release import Release
 class StatePaths:
     """
     state.db              routes wanted, addresses given out, releases, history
-    trees/REPOSITORY/TREE a tag's tree as it was released, read-only, by git's name for it
+    trees/REPOSITORY/TREE a tag's tree as it was released, read-only, by git's name for it; TREE-2
+                          and so on for later tags of the tree, once containers wrote to the first
+    manifests/REPOSITORY/TREE what the tree of that name was when it was unpacked
     incoming/             trees that are being received; emptied at start
     archives/SERVICE/     images of releases that say `save: true`
     instances/PROJECT/    the override file of an instance

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from alongside.daemon import trees, ways
 from alongside.daemon.context import Context
 from alongside.daemon.images import load_image
+from alongside.daemon.manifest import forget_lost
 from alongside.daemon.projects import instance_project, shared_project
 from alongside.daemon.singletons import converge, finish, tidy
 from alongside.daemon.verbs.follow import follow
@@ -70,6 +71,7 @@ class Reconciler:
         for tree in (self._context.paths.root / "trees").glob("*/*"):
             if tree not in released:
                 trees.discard(tree)
+        forget_lost(self._context.paths.root)
 
     def _on_trial(self, entry: Entry) -> None:
         """A deploy that had switched, and whose trial had not begun: it begins now."""

@@ -1,17 +1,23 @@
-"""Receiving a tag's tree: spooled, unpacked safely and within bounds, linked, read-only."""
+"""Receiving a tag's tree: spooled, unpacked safely and within bounds, linked, read-only.
+
+What is refused, cut off or cancelled on the way is gone when the caller hears of it.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import tarfile
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from alongside.daemon.threads import in_thread
 from alongside.domain.errors import InvalidInput, StepFailed, TooLarge
+from alongside.host.files import make_folder, sync_filesystem, sync_folder
 
 MAX_BYTES = 8 << 30  # of a tree, unpacked
 MAX_FILES = 1_000_000
@@ -44,27 +50,42 @@ async def spool(chunks: AsyncIterator[bytes], folder: Path) -> Path:
 async def unpack(archive: Path, incoming: Path) -> Path:
     """Unpack into a new folder beneath `incoming`. Raises InvalidInput, StepFailed."""
     folder = Path(tempfile.mkdtemp(dir=incoming))
+    cancelled = threading.Event()
     try:
-        await asyncio.to_thread(_extract, archive, folder)
-    except tarfile.TarError as error:
-        raise InvalidInput(
-            f"The tree cannot be unpacked safely: {error}.",
-            hint="Links that leave the repository are not released; make them relative, or files.",
-        ) from error
-    except OSError as error:
-        raise StepFailed(
-            f"The tree could not be unpacked: {error}.",
-            hint=f"Look at the free space of {incoming}.",
-        ) from error
+        await in_thread(partial(_extract, archive, folder, cancelled), cancelled)
+    except BaseException as error:
+        discard(folder)
+        if isinstance(error, tarfile.TarError):
+            raise InvalidInput(
+                f"The tree cannot be unpacked safely: {error}.",
+                hint="Links that leave the repository are not released; make them relative, or "
+                "files.",
+            ) from error
+        if isinstance(error, OSError):
+            raise StepFailed(
+                f"The tree could not be unpacked: {error}.",
+                hint=f"Look at the free space of {incoming}.",
+            ) from error
+        raise
     return folder
 
 
-def _extract(archive: Path, folder: Path) -> None:
+def _extract(archive: Path, folder: Path, cancelled: threading.Event) -> None:
     # Python before 3.11.4, Debian 12's among them, has no extraction filters: what `data` refuses
     # is refused here first, on every Python.
     filtered: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
     with tarfile.open(archive) as tar:
-        tar.extractall(folder, members=_safe(tar, folder.resolve()), **filtered)  # noqa: S202
+        members = _until(cancelled, _safe(tar, folder.resolve()))
+        tar.extractall(folder, members=members, **filtered)  # noqa: S202
+
+
+def _until(
+    cancelled: threading.Event, members: Iterable[tarfile.TarInfo]
+) -> Iterator[tarfile.TarInfo]:
+    for member in members:
+        if cancelled.is_set():
+            return
+        yield member
 
 
 def _safe(members: Iterable[tarfile.TarInfo], folder: Path) -> Iterator[tarfile.TarInfo]:
@@ -119,18 +140,26 @@ def link(folder: Path, linked: Iterable[str], shared: Path) -> None:
         place.symlink_to(shared / name)
 
 
-def keep(folder: Path, tree: Path) -> None:
-    """Make the unpacked tree read-only and give it its place, in one rename."""
+def seal(folder: Path) -> None:
+    """Make an unpacked tree read-only."""
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             path.chmod(path.stat().st_mode & ~0o222)
-    tree.parent.mkdir(parents=True, exist_ok=True)
+
+
+def keep(folder: Path, tree: Path) -> None:
+    """Make the unpacked tree read-only, have it on the disk, and give it its place, in one
+    rename."""
+    seal(folder)
+    make_folder(tree.parent)
+    sync_filesystem(folder)
     try:
         folder.rename(tree)
     except OSError:
         if not tree.is_dir():
             raise
         discard(folder)  # another build of the same tree was faster
+    sync_folder(tree.parent)
 
 
 def discard(path: Path) -> None:
