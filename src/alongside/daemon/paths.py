@@ -7,6 +7,7 @@ from pathlib import Path
 
 from alongside.domain.instance import Instance
 from alongside.domain.release import Release
+from alongside.domain.version import Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class StatePaths:
     archives/SERVICE/     images of releases that say `save: true`
     instances/PROJECT/    the override file of an instance
     shared/REPOSITORY/    files that git ignores and versions share: .env
+    reserve               space that a rollback may use
     """
 
     root: Path
@@ -43,7 +45,10 @@ class StatePaths:
         return self.root / "trees" / repository / tree
 
     def archive(self, release: Release) -> Path:
-        return self.root / "archives" / release.service / f"{release.version}.tar"
+        return self.archive_of(release.service, release.version)
+
+    def archive_of(self, service: str, version: Version) -> Path:
+        return self.root / "archives" / service / f"{version}.tar"
 
     def compose_file(self, release: Release) -> Path:
         return self.tree(release.repository, release.tree) / release.compose_file

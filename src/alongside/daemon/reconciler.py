@@ -115,6 +115,7 @@ class Reconciler:
 
     async def _tick(self) -> None:
         while True:
+            self._context.database.reserve.hold()
             await asyncio.sleep(TICK)
             await self._check_table()
             self._changed.set()

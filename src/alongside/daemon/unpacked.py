@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import shutil
 import tempfile
@@ -15,6 +16,7 @@ from alongside.daemon.manifest import is_as_unpacked, take_manifest, write_manif
 from alongside.daemon.paths import StatePaths
 from alongside.daemon.threads import in_thread
 from alongside.domain.errors import StepFailed
+from alongside.host.reserve import shortage
 
 
 @dataclass
@@ -49,7 +51,7 @@ class Unpacked:
             await in_thread(work)
         except OSError as error:
             raise StepFailed(
-                f"The tree could not be kept: {error}.",
+                f"The tree could not be kept: {error.strerror}.",
                 hint=f"Look at the free space of {self.paths.root}.",
             ) from error
 
@@ -77,6 +79,9 @@ class Unpacked:
 
     def _copy(self) -> Path:
         """A second one, for it to be kept: from then on containers can write to it."""
+        size = sum(path.lstat().st_size for path in self.folder.rglob("*"))
+        if short := shortage(self.paths.incoming, size):
+            raise OSError(errno.ENOSPC, short)
         copy = Path(tempfile.mkdtemp(dir=self.paths.incoming))
         try:
             shutil.copytree(self.folder, copy, symlinks=True, dirs_exist_ok=True)

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from alongside.daemon import trees
 from alongside.daemon.manifest import read_manifest
-from alongside.domain.errors import BuildFailed
+from alongside.daemon.verbs.build import Source, build
+from alongside.daemon.verbs.change import Asked
+from alongside.domain.errors import AlongsideError, BuildFailed, StepFailed
+from alongside.domain.history import Actor
 from alongside.domain.version import Version
-from alongside.engine.protocol import Project
+from alongside.engine.fake import FakeEngine
+from alongside.engine.protocol import Image, Project
+from alongside.host import reserve
 from support.served import Served, archive
 
 TREE = "7ea0c0de" * 5
@@ -171,3 +179,112 @@ def test_a_first_build_that_fails_keeps_no_tree(daemon: Served) -> None:
         tag(daemon, "1")
     for folder in ("trees", "manifests", "incoming"):
         assert not list((daemon.paths.root / folder).glob("*/*"))
+
+
+def refuse_claim(daemon: Served) -> None:
+    """Another repository has the service."""
+    query = {"commit": "c0ffee00" * 5, "tree": "a" * 40, "repository": "other", "source": "/srv/o"}
+    list(daemon.client.build([archive({"compose.yaml": COMPOSE})], tag="0", **query))
+
+
+def fail(daemon: Served) -> None:
+    daemon.context.compose.failing_builds["web"] = ["no"]  # type: ignore[attr-defined]
+
+
+def break_(daemon: Served) -> None:
+    """In a way that is none of ours."""
+
+    async def config(_: Project) -> dict[str, Any]:
+        raise RuntimeError("a bug")
+
+    daemon.context.compose.config = config  # type: ignore[method-assign]
+
+
+def nothing(_: Served) -> None:
+    pass
+
+
+LINKED = COMPOSE.replace("running}", "running, linked: [.env]}")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "sent", "words"),
+    [
+        (nothing, {"Dockerfile": "FROM x"}, "no compose file"),
+        (nothing, {"compose.yaml": "services: ["}, "not a valid compose file"),
+        (nothing, {"compose.yaml": "services: {web: {image: x}}"}, "No service claims"),
+        (nothing, {"compose.yaml": LINKED}, "nobody has given"),
+        (nothing, {"compose.yaml": COMPOSE, "../x": ""}, "cannot be unpacked safely"),
+        (nothing, b"no tar", "cannot be unpacked safely"),
+        (nothing, b"", "no tree in the request"),
+        (refuse_claim, {"compose.yaml": COMPOSE}, "belongs to the repository other"),
+        (fail, {"compose.yaml": COMPOSE}, "no"),
+        (break_, {"compose.yaml": COMPOSE}, "a bug"),
+    ],
+)
+def test_a_tree_that_is_refused_is_gone_with_the_answer(
+    daemon: Served, prepare: Any, sent: dict[str, str] | bytes, words: str
+) -> None:
+    prepare(daemon)
+    body = sent if isinstance(sent, bytes) else archive(sent)
+    query = {"commit": "c0ffee00" * 5, "tree": TREE, "repository": "app", "source": "/srv/app"}
+    with pytest.raises(AlongsideError, match=words):
+        list(daemon.client.build([body], tag="1", **query))
+    assert list(daemon.paths.incoming.iterdir()) == []
+    assert not (daemon.paths.root / "trees" / "app").exists()
+
+
+def test_a_tree_of_which_nothing_comes_is_gone(daemon: Served) -> None:
+    tree, query = daemon.source("dns", "1")
+    list(daemon.client.build([tree], dry_run=True, **query))
+    assert list(daemon.paths.incoming.iterdir()) == []
+    for _ in range(2):  # it is built, and is there already
+        list(daemon.client.build([tree], **query))
+        assert list(daemon.paths.incoming.iterdir()) == []
+
+
+def test_a_build_that_waits_for_its_turn_and_is_cancelled_leaves_nothing(daemon: Served) -> None:
+    context = daemon.context
+    spooled = daemon.paths.incoming / "x.tar"
+    spooled.write_bytes(b"x")
+    source = Source("1", "c" * 40, TREE, "app", "/srv/app")
+
+    async def cancelled() -> None:
+        async with context.locks["builds"]:
+            asked = Asked(Actor(0, "root"))
+            work = asyncio.create_task(build(context, source, spooled, asked, lambda _: None))
+            await asyncio.sleep(0)
+            work.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await work
+
+    asyncio.run(cancelled())
+    assert not spooled.exists()
+
+
+def test_nothing_is_built_with_what_is_kept_for_a_rollback(
+    daemon: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compose = COMPOSE.replace("running}", "running, save: true}")
+    there = reserve.reserved(daemon.paths.root)
+    monkeypatch.setattr(reserve, "free", lambda _: there + 100_000)
+    monkeypatch.setattr(FakeEngine, "tag", large(FakeEngine.tag))
+    with pytest.raises(StepFailed, match="could not be saved: No space left on device"):
+        tag(daemon, "1", compose)
+    assert not list((daemon.paths.root / "archives").glob("*/*"))
+    monkeypatch.setattr(trees, "shortage", lambda *_: "")
+    monkeypatch.setattr(reserve, "free", lambda _: there - 1)
+    with pytest.raises(StepFailed, match="web@2 was not built: No space left on device"):
+        tag(daemon, "2", compose)
+    with pytest.raises(StepFailed, match="could not be kept: No space left on device"):
+        daemon.client.put("/v1/shared/app/.env", b"x")
+
+
+def large(tag_image: Any) -> Any:
+    def named(*arguments: Any, **more: Any) -> Image:
+        image = tag_image(*arguments, **more)
+        engine = arguments[0]
+        engine._images[image.id] = replace(engine._images[image.id], size=1 << 20)
+        return engine._images[image.id]  # type: ignore[no-any-return]
+
+    return named

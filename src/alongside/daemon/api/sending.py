@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -24,6 +25,7 @@ from alongside.daemon.verbs.build import Source, build
 from alongside.daemon.verbs.change import Asked
 from alongside.domain.errors import Conflict, InvalidInput, StepFailed
 from alongside.host.files import make_folder, write_whole
+from alongside.host.reserve import shortage
 
 LINKED_MAX = 16 << 20  # bytes of one linked file
 _NAME_MAX = 255  # bytes of a file's name (ext4, xfs, btrfs)
@@ -177,6 +179,8 @@ def _write(place: Path, body: bytes, name: str) -> bool:
         if place.is_file() and place.read_bytes() == body:
             return False
         make_folder(place.parent)
+        if short := shortage(place.parent, len(body)):
+            raise OSError(errno.ENOSPC, short)
         write_whole(place, body, mode=0o600)
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise Conflict(
@@ -186,7 +190,7 @@ def _write(place: Path, body: bytes, name: str) -> bool:
         ) from error
     except OSError as error:
         raise StepFailed(
-            f"{name} could not be kept: {error}.",
+            f"{name} could not be kept: {error.strerror}.",
             hint="Look at the free space of the state folder.",
         ) from error
     return True

@@ -28,6 +28,7 @@ from alongside.domain.service import Service, Workload
 from alongside.domain.tags import claims
 from alongside.domain.version import Version
 from alongside.engine.protocol import Project
+from alongside.host.reserve import shortage
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +298,8 @@ async def _release(context: Context, job: _Job, asked: Asked, emit: Emit) -> Rel
             journal.end(operation, Outcome.DONE)
         faults.point("record-release", "after")
     except BaseException as error:
+        if context.releases.get(service.name, version) is None:
+            context.paths.archive_of(service.name, version).unlink(missing_ok=True)
         journal.end(operation, Outcome.FAILED, said_of(error))
         raise
     return release
@@ -310,6 +313,11 @@ async def _image(context: Context, job: _Job, operation: int, emit: Emit) -> str
         "name": "build-image",
         "text": f"build {job.image}",
     }
+    if short := shortage(context.paths.root):
+        raise StepFailed(
+            f"{job.service.name}@{job.version} was not built: {short}.",
+            hint=f"Look at the free space of {context.paths.root}.",
+        )
     context.journal.step(operation, 1, "build-image", "started")
     emit({**step, "state": "started"})
     folder = context.paths.project(f"build-{operation}")
