@@ -1,4 +1,4 @@
-"""The state folder's disk is full: one sentence, and nothing has changed."""
+"""The state folder's disk is full: one sentence, and nothing has changed; only a rollback works."""
 
 from __future__ import annotations
 
@@ -41,6 +41,8 @@ def test_a_full_disk_is_said_and_changes_nothing(make_host: Callable[..., Host])
     said = repository.tag("2").stderr
     assert "No space left on device" in said
     assert "free space" in said
+    assert "are kept for a rollback" in said
+    assert in_its_place(alongside, f"ls -A {alongside.state}/incoming") == ""
     assert alongside.api("/v1/status") == before
     assert ask.http_get(host.client, host.address4).body.startswith("1 ")
 
@@ -60,8 +62,17 @@ def test_a_full_disk_is_said_and_changes_nothing(make_host: Callable[..., Host])
     alongside("activate", "web@3")
     assert ask.http_get(host.client, host.address4).body.startswith("3 ")
 
+    # Others fill the disk to its last page, and going back works all the same.
+    alongside("stop", "web@1")
+    in_its_place(alongside, f"({fill} of={alongside.state}/rest) 2>/dev/null; true")
+    assert "The state could not be written" in alongside.refused("up", "web@1")
+    assert "now reach web@1" in alongside("rollback", "web").stdout
+    assert ask.http_get(host.client, host.address4).body.startswith("1 ")
+    assert alongside.json("history", "web")["history"][0]["outcome"] == "done"
 
-def in_its_place(alongside: Installation, command: str) -> None:
-    """In the daemon's own mount namespace."""
+
+def in_its_place(alongside: Installation, command: str) -> str:
+    """In the daemon's own mount namespace; what it writes."""
     pid = alongside.api("/v1/info")["pid"]
-    alongside.host.run(["nsenter", "--mount", "--target", str(pid), "sh", "-c", command])
+    argv = ["nsenter", "--mount", "--target", str(pid), "sh", "-c", command]
+    return alongside.host.run(argv).stdout

@@ -23,6 +23,7 @@ from alongside.daemon.singletons import converge, prepare, record_singleton, tid
 from alongside.domain.deployment import Former
 from alongside.domain.errors import AlongsideError, Conflict, NotReady, StepFailed, said_of
 from alongside.domain.history import Actor, Outcome
+from alongside.domain.version import Version
 from alongside.host.addresses import check_pool
 from alongside.host.default_route import default_gateway
 from alongside.host.proxy_address import ensure_proxy_address
@@ -120,7 +121,13 @@ class Executor:
         is ended by the verdict."""
         journal = self._context.journal
         operation = journal.begin(
-            plan.verb, plan.service, actor, before=plan.before, after=plan.after, message=message
+            plan.verb,
+            plan.service,
+            actor,
+            before=plan.before,
+            after=plan.after,
+            message=message,
+            going_back=self._goes_back(plan),
         )
         self.operation, self._emit = operation, emit
         self._actor, self._verb, self._service = actor.name, plan.verb, plan.service
@@ -140,6 +147,7 @@ class Executor:
         except BaseException as error:
             try:
                 if self._undo is not None:
+                    self._context.database.reserve.release()  # it may be what had filled the disk
                     with self._context.database.transaction():
                         self._undo()
                         journal.mark_routed(operation, False)
@@ -163,6 +171,12 @@ class Executor:
         if self.gap is not None:
             detail = f"none ran for {self.gap:.2f} s"
         journal.end(operation, Outcome.DONE if plan.steps else Outcome.UNCHANGED, detail)
+
+    def _goes_back(self, plan: Plan) -> bool:
+        """To what was before; by hand it may be called so, too."""
+        if plan.verb != "activate":
+            return plan.verb == "rollback"
+        return Version(plan.after) in self._context.trail(plan.service)
 
     async def _step(self, operation: int, plan: Plan, position: int, emit: Emit) -> None:
         step = plan.steps[position - 1]

@@ -9,12 +9,19 @@ from alongside.daemon import trees
 from alongside.daemon.context import Context
 from alongside.domain.errors import StepFailed
 from alongside.domain.release import Release
+from alongside.host.reserve import shortage
 
 
 async def save_image(context: Context, release: Release) -> None:
     """Keep an archive of it. Raises StepFailed."""
     path = context.paths.archive(release)
     path.parent.mkdir(parents=True, exist_ok=True)
+    image = await context.engine.image(release.image_id)
+    if short := shortage(path.parent, image.size if image else 0):
+        raise StepFailed(
+            f"The image of {release.reference} could not be saved: {short}.",
+            hint="Look at the free space of the state folder, or take `x-alongside.save` off.",
+        )
     await context.engine.save(release.image, path)
 
 

@@ -7,17 +7,21 @@ from pathlib import Path
 
 from alongside.domain.instance import Instance
 from alongside.domain.release import Release
+from alongside.domain.version import Version
 
 
 @dataclass(frozen=True, slots=True)
 class StatePaths:
     """
     state.db              routes wanted, addresses given out, releases, history
-    trees/REPOSITORY/TREE a tag's tree as it was released, read-only, by git's name for it
+    trees/REPOSITORY/TREE a tag's tree as it was released, read-only, by git's name for it; TREE-2
+                          and so on for later tags of the tree, once containers wrote to the first
+    manifests/REPOSITORY/TREE what the tree of that name was when it was unpacked
     incoming/             trees that are being received; emptied at start
     archives/SERVICE/     images of releases that say `save: true`
     instances/PROJECT/    the override file of an instance
     shared/REPOSITORY/    files that git ignores and versions share: .env
+    reserve               space that a rollback may use
     """
 
     root: Path
@@ -41,7 +45,10 @@ class StatePaths:
         return self.root / "trees" / repository / tree
 
     def archive(self, release: Release) -> Path:
-        return self.root / "archives" / release.service / f"{release.version}.tar"
+        return self.archive_of(release.service, release.version)
+
+    def archive_of(self, service: str, version: Version) -> Path:
+        return self.root / "archives" / service / f"{version}.tar"
 
     def compose_file(self, release: Release) -> Path:
         return self.tree(release.repository, release.tree) / release.compose_file

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from alongside.compose.override import once_override, override, shared_name, shared_override
 from alongside.daemon.context import Context
+from alongside.daemon.threads import in_thread
 from alongside.domain.instance import Instance
 from alongside.domain.release import Release
 from alongside.engine.protocol import Project
+from alongside.host.files import make_folder, write_whole
 
 
 def interpolation(version: str) -> dict[str, str]:
@@ -29,7 +33,7 @@ async def instance_project(
     # Where nobody comes in, an IPv6 address is of no use, and costs the engine a tenth of a second
     # when a container starts and again when it ends: for a singleton, of its gap.
     ipv6 = context.ipv6 and bool(release.spec.ports)
-    _write(path, override(release, instance, model, removing=removing, ipv6=ipv6))
+    await _write(context, path, override(release, instance, model, removing=removing, ipv6=ipv6))
     return _with(base, path)
 
 
@@ -38,7 +42,7 @@ async def once_project(context: Context, release: Release, instance: Instance) -
     base = _base(context, release, instance.project)
     model = await context.compose.config(base)
     path = context.paths.instance(instance) / "once.yaml"
-    _write(path, once_override(release, instance, model, ipv6=context.ipv6))
+    await _write(context, path, once_override(release, instance, model, ipv6=context.ipv6))
     return _with(base, path)
 
 
@@ -47,7 +51,7 @@ async def shared_project(context: Context, release: Release) -> Project:
     name = shared_name(release.repository)
     base = _base(context, release, name)
     path = context.paths.project(name) / "override.yaml"
-    _write(path, shared_override(release))
+    await _write(context, path, shared_override(release))
     return _with(base, path)
 
 
@@ -65,9 +69,15 @@ def _with(base: Project, override_file: Path) -> Project:
     return Project(base.name, base.directory, [*base.files, override_file], base.environment)
 
 
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(".new")
-    new.write_text(text)
-    new.replace(path)
+async def _write(context: Context, path: Path, text: str) -> None:
+    async with context.locks[f"file {path}"]:  # that of what is shared is written for any version
+        await in_thread(partial(_write_changed, path, text))
+
+
+def _write_changed(path: Path, text: str) -> None:
+    """One that is as it should be is not written again: a rollback needs no space for it."""
+    with suppress(OSError, UnicodeDecodeError):
+        if path.read_text() == text:
+            return
+    make_folder(path.parent)
+    write_whole(path, text)

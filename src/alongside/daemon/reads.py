@@ -113,7 +113,7 @@ async def releases(context: Context, service: str | None) -> Json:
                 "repository": release.repository,
                 "source": release.source,
                 "commit": release.commit,
-                "tree": release.tree,
+                "tree": release.git_tree,
                 "image": release.image,
                 "image_id": release.image_id,
                 "created": release.created.isoformat(),

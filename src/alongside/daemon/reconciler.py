@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from alongside.daemon import supervise, trees, ways
 from alongside.daemon.context import Context
+from alongside.daemon.manifest import forget_lost
 from alongside.daemon.supervise import Part
 from alongside.daemon.verbs.follow import follow
 from alongside.domain.deployment import Trial
@@ -67,6 +68,7 @@ class Reconciler:
         for tree in (self._context.paths.root / "trees").glob("*/*"):
             if tree not in released:
                 trees.discard(tree)
+        forget_lost(self._context.paths.root)
 
     def _on_trial(self, entry: Entry) -> None:
         """A deploy that had switched, and whose trial had not begun: it begins now."""
@@ -121,6 +123,7 @@ class Reconciler:
 
     async def _tick(self) -> None:
         while True:
+            self._context.database.reserve.hold()
             await self._check_table()
             self._changed.set()
             await supervise.sleep(TICK)

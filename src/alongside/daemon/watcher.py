@@ -150,6 +150,7 @@ class Watcher:
         """One switch, to a version that runs; the marks come first, so that a crash between ends
         in the same."""
         context, trial = self._context, running.trial
+        context.database.reserve.release()  # a full disk may be what the version did
         if mark:
             context.releases.mark(trial.service, trial.version, Mark.BAD, seen.reason)
         self._running.pop(trial.service, None)  # the switch that follows is its own

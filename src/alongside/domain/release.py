@@ -13,8 +13,8 @@ from alongside.domain.version import Version
 class Release:
     """What was built once and never changes.
 
-    `commit` and `tree` are git object names; `image_id` is the engine's content address
-    (`sha256:…`), and an image whose ID no longer matches is refused.
+    `commit` is git's name for it; `image_id` is the engine's content address (`sha256:…`), and an
+    image whose ID no longer matches is refused.
     """
 
     service: str
@@ -22,7 +22,7 @@ class Release:
     repository: str  # name of the repository, for people and for shared files
     source: str  # where it was built from: a remote's URL or a path
     commit: str
-    tree: str
+    tree: str  # of its kept tree: git's name, with a number behind it where there are several
     image: str  # repo/dns:1.0.0
     image_id: str
     compose_file: str  # relative to the release tree
@@ -32,3 +32,8 @@ class Release:
     @property
     def reference(self) -> str:
         return f"{self.service}@{self.version}"
+
+    @property
+    def git_tree(self) -> str:
+        """Git's name for the tree that it was built from."""
+        return self.tree.partition("-")[0]

@@ -30,6 +30,15 @@ def write_whole(path: Path, content: str | bytes, *, mode: int = 0o644) -> None:
     sync_folder(path.parent)
 
 
+def make_folder(path: Path) -> None:
+    """The folder is there, and so are those above it, also after a power cut. Raises OSError."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    sync_folder(path.parent)
+
+
 def sync_folder(path: Path) -> None:
     """The names in a folder are on the disk: what was made, renamed or removed there. Raises
     OSError."""

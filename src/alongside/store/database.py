@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from alongside.domain.errors import StepFailed, Unavailable
+from alongside.host.reserve import Reserve, free, reserved
 
 MARGIN = 1 << 20  # bytes that must be free before anything is begun
 
@@ -21,6 +21,7 @@ class Database:
         """Open or create; run the migrations that are missing. Raises Unavailable."""
         self.rollbacks = 0  # how many transactions were taken back
         self._folder = Path(path).parent
+        self.reserve = Reserve(self._folder)
         self.on_commit: Callable[[], None] = lambda: None
         try:
             self.connection = sqlite3.connect(path, isolation_level=None)
@@ -78,13 +79,17 @@ class Database:
             raise
         self.on_commit()
 
-    def check_space(self) -> None:
+    def check_space(self, *, going_back: bool = False) -> None:
         """Raises StepFailed where the disk is full, or as good as that: what is begun should be
-        written to its end, and SQLite finds room for some transactions long after files do not."""
-        found = os.statvfs(self._folder)
-        if found.f_bfree * found.f_frsize < MARGIN:
+        written to its end, and SQLite finds room for some transactions long after files do not.
+        `going_back`: what is kept for that may be used up."""
+        margin = MARGIN
+        if going_back:
+            self.reserve.release()
+            margin = min(margin, reserved(self._folder) // 2)
+        if free(self._folder) < margin:
             raise StepFailed(
-                f"The state could not be written: less than {MARGIN >> 10} KiB are free in "
+                f"The state could not be written: less than {margin >> 10} KiB are free in "
                 f"{self._folder.resolve()}.",
                 hint="Nothing has changed. Look at the free space of the state folder.",
             )

@@ -17,11 +17,20 @@ class Journal:
         self._database = database
 
     def begin(
-        self, verb: str, service: str, actor: Actor, *, before: str, after: str, message: str
+        self,
+        verb: str,
+        service: str,
+        actor: Actor,
+        *,
+        before: str,
+        after: str,
+        message: str,
+        going_back: bool = False,
     ) -> int:
-        """Write an operation down before its first step; returns its number. Raises StepFailed
-        where there is no room to write it to its end."""
-        self._database.check_space()
+        """Write an operation down before its first step; returns its number. `going_back`: to
+        what was before, for which space is kept. Raises StepFailed where there is no room to
+        write it to its end."""
+        self._database.check_space(going_back=going_back)
         with self._database.transaction() as connection:
             cursor = connection.execute(
                 "INSERT INTO operations "

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import asyncio
+import gzip
 import io
 import os
 import tarfile
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from starlette.requests import ClientDisconnect
 
 from alongside.daemon import trees
-from alongside.domain.errors import InvalidInput
+from alongside.domain.errors import InvalidInput, StepFailed
+from alongside.host import reserve
 
 
 def archive(path: Path, *members: tuple[tarfile.TarInfo, bytes]) -> Path:
@@ -79,8 +85,120 @@ async def test_a_tree_past_the_bounds_is_refused(
     with pytest.raises(InvalidInput, match="larger than"):
         await trees.spool(chunks(b"12345678", b"90abc"), tmp_path)
     assert list(tmp_path.iterdir()) == []
+    incoming = tmp_path / "incoming"
+    incoming.mkdir()
     with pytest.raises(InvalidInput, match="larger than"):
-        await trees.unpack(archive(tmp_path / "in.tar", file("large", b"x" * 11)), tmp_path)
+        await trees.unpack(archive(tmp_path / "in.tar", file("large", b"x" * 11)), incoming)
+    assert list(incoming.iterdir()) == []
+
+
+@pytest.fixture
+def incoming(tmp_path: Path) -> Path:
+    incoming = tmp_path / "incoming"
+    incoming.mkdir()
+    return incoming
+
+
+def compressed(path: Path) -> Path:
+    """A tar that was sent compressed, and cut short."""
+    whole = gzip.compress(archive(path, file("a"), file("b", os.urandom(10_000))).read_bytes())
+    path.write_bytes(whole[:5000])
+    return path
+
+
+def cut_short(path: Path) -> Path:
+    path.write_bytes(archive(path, file("a"), file("b", bytes(10_000))).read_bytes()[:5000])
+    return path
+
+
+def links_in_a_circle(path: Path) -> Path:
+    return archive(path, symlink("a", "b"), symlink("b", "a"), file("a/x"))
+
+
+def file_for_a_folder(path: Path) -> Path:
+    return archive(path, file("a"), file("b"), file("a/x"))
+
+
+@pytest.mark.parametrize(
+    "make", [compressed, cut_short, links_in_a_circle, lambda path: path.write_bytes(b"x") and path]
+)
+async def test_what_cannot_be_unpacked_is_refused_in_words_and_gone(
+    tmp_path: Path, incoming: Path, make: Callable[[Path], Path]
+) -> None:
+    with pytest.raises(InvalidInput, match="cannot be unpacked safely"):
+        await trees.unpack(make(tmp_path / "in.tar"), incoming)
+    assert list(incoming.iterdir()) == []
+
+
+async def test_what_the_disk_refuses_is_gone(tmp_path: Path, incoming: Path) -> None:
+    with pytest.raises(StepFailed, match="could not be unpacked"):
+        await trees.unpack(file_for_a_folder(tmp_path / "in.tar"), incoming)
+    assert list(incoming.iterdir()) == []
+
+
+async def test_a_bug_on_the_way_leaves_nothing_either(
+    tmp_path: Path, incoming: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> Iterator[tarfile.TarInfo]:
+        raise KeyError("a bug")
+        yield
+
+    monkeypatch.setattr(trees, "_safe", broken)
+    with pytest.raises(KeyError):
+        await trees.unpack(archive(tmp_path / "in.tar", file("a")), incoming)
+    assert list(incoming.iterdir()) == []
+
+
+async def test_unpacking_that_is_cancelled_ends_and_leaves_nothing(
+    tmp_path: Path, incoming: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on, unpacked = threading.Event(), threading.Event(), []
+    safe = trees._safe
+
+    def slowly(*arguments: Any) -> Iterator[tarfile.TarInfo]:
+        for member in safe(*arguments):
+            begun.set()
+            assert go_on.wait(30)
+            unpacked.append(member.name)
+            yield member
+
+    monkeypatch.setattr(trees, "_safe", slowly)
+    tar = archive(tmp_path / "in.tar", *(file(str(number)) for number in range(9)))
+    work = asyncio.create_task(trees.unpack(tar, incoming))
+    assert await asyncio.to_thread(begun.wait, 30)
+    work.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert list(incoming.iterdir()) == []
+    assert len(unpacked) < 9, "it was not unpacked to its end"
+
+
+async def test_nothing_is_received_into_what_is_kept_for_a_rollback(
+    tmp_path: Path, incoming: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the disk had 100 bytes more than that."""
+    monkeypatch.setattr(reserve, "free", lambda _: reserve.reserved(tmp_path) + 100)
+    spooled = await trees.spool(chunks(b"x" * 100), tmp_path)
+    spooled.unlink()
+    with pytest.raises(StepFailed, match="No space left on device") as caught:
+        await trees.spool(chunks(b"x" * 50, b"x" * 101), incoming)
+    assert "kept for a rollback" in caught.value.message
+    assert list(incoming.iterdir()) == []
+    with pytest.raises(StepFailed, match="could not be unpacked: No space left on device"):
+        await trees.unpack(archive(tmp_path / "in.tar", file("a"), file("b", bytes(101))), incoming)
+    assert list(incoming.iterdir()) == []
+
+
+async def test_a_client_that_hangs_up_leaves_nothing(tmp_path: Path) -> None:
+    async def cut() -> AsyncIterator[bytes]:
+        yield b"x"
+        raise ClientDisconnect
+
+    with pytest.raises(ClientDisconnect):
+        await trees.spool(cut(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_links_that_lead_out_over_other_links_are_refused(tmp_path: Path) -> None:
@@ -144,6 +262,16 @@ def test_a_linked_file_that_the_tag_has_itself_is_refused(tmp_path: Path) -> Non
         (folder / ".env").write_text("x")
     with pytest.raises(InvalidInput, match="the tag's tree has that file itself"):
         trees.link(tmp_path, [".env"], shared)
+
+
+def test_a_linked_file_below_a_file_is_refused(tmp_path: Path) -> None:
+    tree, shared = tmp_path / "tree", tmp_path / "shared"
+    (shared / "conf").mkdir(parents=True)
+    (shared / "conf" / ".env").write_text("x")
+    tree.mkdir()
+    (tree / "conf").write_text("a file")
+    with pytest.raises(InvalidInput, match="conf is a file in the tag's tree"):
+        trees.link(tree, ["conf/.env"], shared)
 
 
 def test_a_kept_tree_is_read_only_and_can_be_discarded(tmp_path: Path) -> None:

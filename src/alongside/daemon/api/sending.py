@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import re
-from contextlib import suppress
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
@@ -19,9 +20,12 @@ from alongside.daemon.api.route import StrictRoute, bounded
 from alongside.daemon.context import Context
 from alongside.daemon.operations import Operations
 from alongside.daemon.peers import actor
+from alongside.daemon.threads import in_thread
 from alongside.daemon.verbs.build import Source, build
 from alongside.daemon.verbs.change import Asked
 from alongside.domain.errors import Conflict, InvalidInput, StepFailed
+from alongside.host.files import make_folder, write_whole
+from alongside.host.reserve import shortage
 
 LINKED_MAX = 16 << 20  # bytes of one linked file
 _NAME_MAX = 255  # bytes of a file's name (ext4, xfs, btrfs)
@@ -108,7 +112,9 @@ def sending(context: Context, operations: Operations) -> APIRouter:
         """Keep a linked file, for every version of a repository."""
         place = context.paths.shared(_plain(repository)) / _within(path)
         body = await bounded(request, LINKED_MAX, "A linked file")
-        return answer({"path": path, "changed": _write(place, body, path)})
+        async with context.locks["shared"]:
+            changed = await in_thread(partial(_write, place, body, path))
+        return answer({"path": path, "changed": changed})
 
     return router
 
@@ -169,30 +175,22 @@ def _within(path: str) -> PurePosixPath:
 def _write(place: Path, body: bytes, name: str) -> bool:
     """Whole or not at all, for the daemon's user alone; whether anything changed. Raises
     Conflict, StepFailed."""
-    new = place.with_name(f".{place.name}.new")
     try:
         if place.is_file() and place.read_bytes() == body:
             return False
-        place.parent.mkdir(parents=True, exist_ok=True)
-        new.touch(mode=0o600)
-        new.write_bytes(body)
-        new.replace(place)
+        make_folder(place.parent)
+        if short := shortage(place.parent, len(body)):
+            raise OSError(errno.ENOSPC, short)
+        write_whole(place, body, mode=0o600)
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        _discard(new)
         raise Conflict(
             f"{name} cannot be kept: a file is where a folder should be, or a folder where a "
             "file should be.",
             hint="Look at what is kept: GET /v1/shared/REPOSITORY.",
         ) from error
     except OSError as error:
-        _discard(new)
         raise StepFailed(
-            f"{name} could not be kept: {error}.",
+            f"{name} could not be kept: {error.strerror}.",
             hint="Look at the free space of the state folder.",
         ) from error
     return True
-
-
-def _discard(path: Path) -> None:
-    with suppress(OSError):  # what was to be written could not be made at all
-        path.unlink(missing_ok=True)

@@ -13,8 +13,10 @@ from alongside.compose.services import services_from
 from alongside.daemon import faults, trees
 from alongside.daemon.context import Context
 from alongside.daemon.images import save_image
+from alongside.daemon.manifest import forget_manifest
 from alongside.daemon.operations import Emit
 from alongside.daemon.projects import interpolation
+from alongside.daemon.unpacked import Unpacked
 from alongside.daemon.verbs.change import Asked, Result
 from alongside.daemon.verbs.follow import follow, would_follow
 from alongside.domain.errors import Conflict, InvalidInput, NotFound, StepFailed, said_of
@@ -26,6 +28,7 @@ from alongside.domain.service import Service, Workload
 from alongside.domain.tags import claims
 from alongside.domain.version import Version
 from alongside.engine.protocol import Project
+from alongside.host.reserve import shortage
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +49,11 @@ class _Job:
     """One release to make."""
 
     source: Source
-    compose_file: Path  # in the kept tree
+    unpacked: Unpacked
+    compose_file: Path  # in the unpacked folder
     service: Service
     version: Version
+    more: bool = False  # whether others are to be built from the same tree
 
     @property
     def image(self) -> str:
@@ -60,8 +65,11 @@ async def build(
 ) -> Result:
     """One build at a time, in the order in which they came."""
     emit({"event": "accepted"})  # the tree is here: who sends several need not wait to send on
-    async with context.locks["builds"]:
-        result = await _build(context, source, archive, asked, emit)
+    try:
+        async with context.locks["builds"]:
+            result = await _build(context, source, archive, asked, emit)
+    finally:
+        trees.discard(archive)  # one that waited for its turn, and was cancelled meanwhile
     if result["changed"]:
         # What follows a range is led to the new release, where it matches and becomes ready.
         for service in result["service"].split():
@@ -76,13 +84,11 @@ async def _build(
 ) -> Result:
     """Make a release of every service that claims the tag. Raises InvalidInput, Conflict,
     BuildFailed; and then there is no new release."""
-    unpacked = await _unpack(context, source, archive, emit)
-    tree = context.paths.tree(source.repository, source.tree)
+    unpacked = await _unpack(context, source, archive)
     try:
-        compose_file = find_compose_file(unpacked, source.compose_file)
-        if unpacked != tree:
-            linked = linked_files(compose_file)
-            trees.link(compose_file.parent, linked, context.paths.shared(source.repository))
+        compose_file = find_compose_file(unpacked.folder, source.compose_file)
+        linked = linked_files(compose_file)
+        trees.link(compose_file.parent, linked, context.paths.shared(source.repository))
         services = await _claiming(context, source, compose_file)
         todo = [
             (service, version)
@@ -110,11 +116,11 @@ async def _build(
         if asked.dry_run:
             await _say_what_follows(context, source, todo, result)
             return result
-        if todo and unpacked != tree:
-            trees.keep(unpacked, tree)
-        relative = compose_file.relative_to(unpacked)
-        for service, version in todo:
-            job = _Job(source, tree / relative, service, version)
+        if todo:
+            await unpacked.seal()
+        for number, (service, version) in enumerate(todo, 1):
+            more = number < len(todo)
+            job = _Job(source, unpacked, compose_file, service, version, more)
             release = await _release(context, job, asked, emit)
             result["summary"].append(
                 f"{release.reference} is released: {release.image}, {release.image_id[:19]}, "
@@ -122,9 +128,10 @@ async def _build(
             )
         return result
     finally:
-        if unpacked != tree and unpacked.exists():
-            trees.discard(unpacked)
-        discard_unreleased(context, tree)
+        if unpacked.folder.exists():  # else it was given away
+            trees.discard(unpacked.folder)
+        if unpacked.kept:
+            discard_unreleased(context, context.paths.tree(source.repository, unpacked.kept))
 
 
 async def _say_what_follows(
@@ -160,20 +167,16 @@ def discard_unreleased(context: Context, tree: Path) -> None:
     }
     if tree not in released and tree.is_dir():
         trees.discard(tree)
+        forget_manifest(tree)
 
 
-async def _unpack(context: Context, source: Source, archive: Path, emit: Emit) -> Path:
-    """The folder with the tag's tree: the one that is there already, or a new one."""
-    try:
-        tree = context.paths.tree(source.repository, source.tree)
-        if tree.is_dir():
-            return tree
-        faults.point("unpack", "before")
-        unpacked = await trees.unpack(archive, context.paths.incoming)
-        faults.point("unpack", "after")
-        return unpacked
-    finally:
-        trees.discard(archive)
+async def _unpack(context: Context, source: Source, archive: Path) -> Unpacked:
+    """Anew for every build, whatever trees are kept: containers may have written to those."""
+    faults.point("unpack", "before")
+    folder = await trees.unpack(archive, context.paths.incoming)
+    trees.discard(archive)
+    faults.point("unpack", "after")
+    return Unpacked(folder, context.paths, source.repository, source.tree)
 
 
 async def _claiming(
@@ -271,17 +274,19 @@ async def _release(context: Context, job: _Job, asked: Asked, emit: Emit) -> Rel
     )
     emit({"event": "operation", "id": operation, "verb": "build", "service": service.name})
     try:
-        tree = context.paths.tree(source.repository, source.tree)
+        image_id = await _image(context, job, operation, emit)
+        unpacked = job.unpacked
+        tree = await unpacked.keep(more=job.more)
         release = Release(
             service=service.name,
             version=version,
             repository=source.repository,
             source=source.source,
             commit=source.commit,
-            tree=source.tree,
+            tree=tree,
             image=job.image,
-            image_id=await _image(context, job, operation, emit),
-            compose_file=str(job.compose_file.relative_to(tree)),
+            image_id=image_id,
+            compose_file=str(job.compose_file.relative_to(unpacked.folder)),
             created=datetime.now(UTC),
             spec=service,
         )
@@ -293,6 +298,8 @@ async def _release(context: Context, job: _Job, asked: Asked, emit: Emit) -> Rel
             journal.end(operation, Outcome.DONE)
         faults.point("record-release", "after")
     except BaseException as error:
+        if context.releases.get(service.name, version) is None:
+            context.paths.archive_of(service.name, version).unlink(missing_ok=True)
         journal.end(operation, Outcome.FAILED, said_of(error))
         raise
     return release
@@ -306,6 +313,11 @@ async def _image(context: Context, job: _Job, operation: int, emit: Emit) -> str
         "name": "build-image",
         "text": f"build {job.image}",
     }
+    if short := shortage(context.paths.root):
+        raise StepFailed(
+            f"{job.service.name}@{job.version} was not built: {short}.",
+            hint=f"Look at the free space of {context.paths.root}.",
+        )
     context.journal.step(operation, 1, "build-image", "started")
     emit({**step, "state": "started"})
     folder = context.paths.project(f"build-{operation}")
