@@ -48,10 +48,11 @@ class Entry:
 def trail(entries: Iterable[Entry], good: Collection[Version] = ()) -> list[Version]:
     """The versions that a service's ports came through, oldest first, as a rollback walks them.
 
-    A switch puts its version on top; a rollback takes off what stands above the one that it went
-    to, so that a second rollback goes one further back, and what was rolled back from is not
-    known good. Nor is what was deployed and did not come through its trial, unless it is among
-    the `good`. `entries` are one service's, oldest first.
+    A switch puts its version on top; a rollback takes off all that came after its version first
+    had the ports, so that a second rollback goes one further back. Were it to stop at the latest
+    time that the version had them, what it was rolled back from could stand below, and the second
+    rollback would go forward. What was deployed and did not come through its trial is not known
+    good, unless it is among the `good`. `entries` are one service's, oldest first.
     """
     versions: list[Version] = []
     for entry in entries:
@@ -62,8 +63,7 @@ def trail(entries: Iterable[Entry], good: Collection[Version] = ()) -> list[Vers
         if tried and version not in good:
             continue
         if entry.verb == "rollback" and version in versions:
-            while versions[-1] != version:
-                versions.pop()
+            del versions[versions.index(version) + 1 :]
         elif not versions or versions[-1] != version:
             versions.append(version)
     return versions
@@ -78,3 +78,15 @@ def known_good(
         if version != current and version not in bad:
             return version
     return None
+
+
+def way_back(
+    versions: Sequence[Version], current: Version | None, bad: Collection[Version]
+) -> list[Version]:
+    """Where one rollback after the other goes, until there is nothing left to go back to."""
+    found: list[Version] = []
+    while (target := known_good(versions, current, bad)) is not None:
+        found.append(target)
+        versions = versions[: versions.index(target) + 1]
+        current = target
+    return found

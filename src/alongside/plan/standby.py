@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
+from alongside.domain.history import way_back
 from alongside.domain.policy import Standby, StandbyAs
 from alongside.domain.release import Release
 from alongside.domain.version import Version
@@ -22,7 +23,7 @@ def kept_as(
 ) -> dict[Version, StandbyAs | None]:
     """What is to become of each. The first `standby.keep` that a rollback would come to are
     kept, in the order in which it would; the others are not (None)."""
-    back = [one for one in dict.fromkeys(reversed(trail)) if one != current and one not in bad]
+    back = [one for one in way_back(trail, current, bad) if one != current]
     first = back[: standby.keep]
     return {one: standby.kept_as if one in first else None for one in former}
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alongside.domain.errors import Conflict
-from alongside.domain.history import Actor, Entry, Outcome, known_good, trail
+from alongside.domain.history import Actor, Entry, Outcome, known_good, trail, way_back
 from alongside.domain.version import Version
 from alongside.plan.rollback import plan_rollback, rollback_target
 from support.examples import world
@@ -109,3 +109,52 @@ def test_rollbacks_walk_back_to_the_first_and_then_stop(activations: list[str]) 
         entries.append(entry(len(entries), "rollback", str(target)))
         assert len(trail(entries)) < len(steps), "a rollback never goes in circles"
     assert trail(entries) == [Version(activations[0])]
+
+
+def test_a_rollback_never_goes_forward() -> None:
+    """1.0 had the ports again by hand between two times of 1.1."""
+    steps = ["a 0.9", "a 1.0", "a 1.1", "a 1.0", "a 1.1"]
+    went = []
+    while went[-1:] != ["r 0.9"]:
+        versions = [Version(one) for one in walked(*steps, *went)]
+        target = known_good(versions, Version(went[-1][2:] if went else "1.1"), set())
+        assert target is not None
+        went.append(f"r {target}")
+    assert went == ["r 1.0", "r 0.9"]
+
+
+STEPS = st.lists(st.tuples(st.booleans(), st.sampled_from("12345")), min_size=1, max_size=20)
+
+
+@given(STEPS, st.sets(st.sampled_from("12345"), max_size=2))
+def test_each_rollback_goes_to_what_first_had_the_ports_before(
+    steps: list[tuple[bool, str]], marked: set[str]
+) -> None:
+    """However activations and rollbacks have mixed until then."""
+    bad = {Version(one) for one in marked}
+    entries: list[Entry] = []
+    current: Version | None = None
+
+    def back() -> Version | None:
+        target = known_good(trail(entries), current, bad)
+        if target is not None:
+            entries.append(entry(len(entries), "rollback", str(target)))
+        return target
+
+    for forward, version in steps:
+        if forward:
+            entries.append(entry(len(entries), "activate", version))
+            current = Version(version)
+        else:
+            current = back() or current
+    first = {version: place for place, version in reversed(list(enumerate(trail(entries))))}
+    foreseen = way_back(trail(entries), current, bad)
+    went: list[Version] = []
+    while (target := back()) is not None:
+        went.append(target)
+        current = target
+    assert went == foreseen
+    assert len(set(went)) == len(went)
+    places = [first[version] for version in went]
+    assert places == sorted(places, reverse=True)
+    assert not bad & set(went)
