@@ -103,6 +103,7 @@ class Reconciler:
             tasks.create_task(self._follow_engine())
             tasks.create_task(self._follow_ways())
             tasks.create_task(self._tick())
+            tasks.create_task(self._context.half_open.run())
             tasks.create_task(self._context.retirement.run())
             tasks.create_task(self._context.collector.run())
 
@@ -127,6 +128,7 @@ class Reconciler:
                     return
                 _log.warning("the table inet alongside was changed by somebody else; put back")
                 await context.router.apply(context.wanted())
+            context.half_open.look()
             await context.router.clean_udp(context.wanted())
         except AlongsideError as error:
             context.problems["table"] = error.message
