@@ -3,12 +3,16 @@ new one, and never between."""
 
 from __future__ import annotations
 
+import select
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from support import ask, faults
+from support.hanging import connecting, half_open, swallowing
 from support.host import Host
 from support.installation import Installation, Repository, load_images, web_files
 from support.load import Load
@@ -77,6 +81,42 @@ def test_killed_while_it_switches(repository: Repository, fault: str) -> None:
     assert not report.failures, "traffic flows while the daemon is down, and comes up again"
     assert settled(alongside) == ("2" if recorded(fault) else "1")
     alongside("activate", "web@2")
+    assert settled(alongside) == "2"
+    alongside.stop()
+
+
+def test_killed_before_clients_of_a_version_that_hangs_are_decided_anew(
+    repository: Repository,
+) -> None:
+    """It was connecting at the switch, or asks again from the same port; the daemon that comes up
+    sees to it, and finds the table as it is wanted."""
+    alongside, host = repository.alongside, repository.alongside.host
+    alongside.start()
+    alongside("activate", "web@1")
+    alongside.stop()
+    alongside.start(fault="switch:after")
+    inspect = ["inspect", "--format", "{{.State.Pid}}", "web-1"]
+    inside = Path(f"/proc/{host.docker(inspect).stdout.strip()}/ns/net")
+    sources = range(4801, 4806)
+    with swallowing(inside, 7), ExitStack() as clients:
+        for source in sources:
+            connecting(host.client, host.address4, 7, source=source).close()
+        waiting = [
+            clients.enter_context(connecting(host.client, address, 7))
+            for address in (host.address4, host.address6)
+        ]
+        assert "ended before it was done" in alongside.refused("activate", "web@2")
+        assert alongside.wait_ended() == KILLED
+        assert half_open(host, 7) == len(sources) + len(waiting)
+        alongside.start()
+        for one in waiting:
+            one.settimeout(30)  # until its SYN is sent again
+            select.select([], [one], [], 30)
+            one.sendall(b"?\n")
+            assert one.recv(100).startswith(b"2 ")
+        for source in sources:
+            again = ask.line(host.client, host.address4, 7, source_port=source, timeout=30)
+            assert again.startswith("2 ")
     assert settled(alongside) == "2"
     alongside.stop()
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from alongside.daemon.half_open import HalfOpen
 from alongside.daemon.news import News
 from alongside.daemon.operations import Operations
 from alongside.daemon.paths import StatePaths
@@ -96,6 +97,7 @@ class Context:
         self.former = Formers(self.database)
         self.holds = Holds(self.database)
         self.supervisor = Supervisor(self.problems, self.news.tell)
+        self.half_open = HalfOpen(self.router, self.wanted, self.problems)
         self._known: Made[dict[str, list[Dated]]] = Made()
         self._bridges: Made[frozenset[str]] = Made()
 
@@ -116,6 +118,7 @@ class Context:
         """Bring the kernel to what is wanted. Raises StepFailed, and then nothing has changed."""
         async with self.switching:
             await self.router.apply(self.wanted())
+        self.half_open.look()
 
     def all_bridges(self, instances: Iterable[Instance]) -> frozenset[str]:
         """Every bridge that packets from containers come in by."""

@@ -24,6 +24,7 @@ from alongside.domain.deployment import Former
 from alongside.domain.errors import AlongsideError, Conflict, NotReady, StepFailed, said_of
 from alongside.domain.history import Actor, Outcome
 from alongside.domain.version import Version
+from alongside.domain.port import Port
 from alongside.host.addresses import check_pool
 from alongside.host.default_route import default_gateway
 from alongside.host.proxy_address import ensure_proxy_address
@@ -90,6 +91,7 @@ class Executor:
         self.operation = 0  # its number in the history
         self.verdict: asyncio.Future[Verdict] | None = None  # where a version is on trial now
         self.gap: float | None = None
+        self._assigned: tuple[Port, ...] = ()  # or taken back
         self._former: list[Former] = []  # of the service, before its routes were changed
         self._undo: Callable[[], None] | None = None  # takes the intent back, once it is written
         self._may_put_back = False  # a singleton's old instance
@@ -259,6 +261,7 @@ class Executor:
         with context.database.transaction():
             context.assignments.replace(step.ports, step.assignments)
             context.journal.mark_routed(operation, True)
+        self._assigned = step.ports
 
     async def _allocate(self, step: Allocate) -> None:
         # The engine's own words for it are a riddle. A route that is wider than the pool is no
@@ -343,6 +346,7 @@ class Executor:
 
     async def _switch(self, _: Switch) -> None:
         await to_its_end(self._context.commit())
+        self._context.half_open.look(self._assigned)
         self._context.watcher.displaced(self._service, f"{self._verb} by {self._actor}")
         self._context.retirement.wake()
 

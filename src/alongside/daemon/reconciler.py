@@ -99,12 +99,13 @@ class Reconciler:
         """What goes on all the time. The limits allow for an engine that takes a minute to answer,
         a slow nft, and what an instance needs before it starts, which may come from a registry."""
         retirement, collector = self._context.retirement, self._context.collector
-        healing = self._context.healing
+        healing, half_open = self._context.healing, self._context.half_open
         return [
             Part("kernel", "follows changes of nftables", self._follow_kernel, limit=120),
             Part("engine", "follows the container engine", self._follow_engine, limit=1800),
             Part("ways", "looks at the ways to instances", self._follow_ways, limit=300),
             Part("tick", "looks at the table now and then", self._tick, limit=120),
+            Part("half-open", "moves half-open connections", half_open.run, limit=120),
             Part("retirement", "sees to versions that had the ports", retirement.run, limit=60),
             Part("collector", "removes old releases", collector.run, limit=60),
             Part("healing", "brings back what is to run", healing.run, limit=300),
@@ -138,6 +139,7 @@ class Reconciler:
                     return
                 _log.warning("the table inet alongside was changed by somebody else; put back")
                 await context.router.apply(context.wanted())
+            context.half_open.look()
             await context.router.clean_udp(context.wanted())
         except AlongsideError as error:
             context.problems["table"] = error.message

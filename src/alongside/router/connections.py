@@ -19,7 +19,15 @@ from typing import TypeVar
 
 from alongside.domain.errors import StepFailed
 from alongside.domain.port import Protocol
-from alongside.router.conntrack import ADDRESS, HEADS, LENGTH, NFGENMSG, TUPLES, host_addresses
+from alongside.router.conntrack import (
+    ADDRESS,
+    GET,
+    HEADS,
+    LENGTH,
+    NFGENMSG,
+    TUPLES,
+    host_addresses,
+)
 from alongside.router.netlink import (
     NETLINK_NETFILTER,
     Interrupted,
@@ -33,7 +41,6 @@ from alongside.router.protocol import Connections, FarEnd
 K = TypeVar("K")
 
 # linux/netfilter/nfnetlink_conntrack.h
-_GET = 1 << 8 | 1  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET
 _CTA_TUPLE_REPLY = 2
 _CTA_STATUS = 3
 _CTA_PROTOINFO = 4
@@ -202,7 +209,7 @@ def _live(channel: socket.socket, question: _Question) -> Iterator[_Place]:
     family = question.family
     layout, length, (head, second) = TUPLES[family], LENGTH[family], HEADS[family]
     with suppress(Interrupted):  # then one that just came or went may be missing
-        for buffer, start, end in dump(channel, _GET, bytes(question)):
+        for buffer, start, end in dump(channel, GET, bytes(question)):
             original = start + NFGENMSG
             reply = original + length
             if buffer[original : original + 4] != head or buffer[reply : reply + 4] != second:
@@ -212,7 +219,7 @@ def _live(channel: socket.socket, question: _Question) -> Iterator[_Place]:
                 continue
             rest = reply + length
             if protocol == socket.IPPROTO_TCP:
-                if _state(buffer, rest, end) in _LIVE:
+                if tcp_state(buffer, rest, end) in _LIVE:
                     yield source, protocol, port
             elif protocol == socket.IPPROTO_UDP and _status(buffer, rest, end) & _SEEN_REPLY:
                 yield source, protocol, port
@@ -225,7 +232,8 @@ def _status(buffer: bytes, start: int, end: int) -> int:
     return int.from_bytes(found, "big")
 
 
-def _state(buffer: bytes, start: int, end: int) -> int:
+def tcp_state(buffer: bytes, start: int, end: int) -> int:
+    """As enum tcp_conntrack counts them, out of the attributes that follow the tuples."""
     place = buffer.find(_STATE, start, end)
     if place >= 0:
         return buffer[place + len(_STATE)]

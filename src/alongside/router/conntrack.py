@@ -1,4 +1,4 @@
-"""Reading and deleting conntrack's UDP entries over netlink. TCP is never touched.
+"""Reading and deleting conntrack's UDP entries over netlink. TCP's are in `half_open`.
 
 1,000 stale entries among 101,000 of the same service took 0.53 s, of which the kernel's own dump
 took 0.24 s (kernel 6.18, CPython 3.11); `conntrack -L` alone took as long, and no filter of
@@ -10,12 +10,13 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from alongside.domain.errors import StepFailed
-from alongside.router.flows import Flow, UdpRoutes
+from alongside.domain.port import Protocol
+from alongside.router.flows import Flow, Routes
 from alongside.router.netlink import (
     NETLINK_NETFILTER,
     NETLINK_ROUTE,
@@ -31,21 +32,19 @@ from alongside.router.netlink import (
 )
 from alongside.router.protocol import Ruleset
 
-_GET = 1 << 8 | 1  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET
+GET = 1 << 8 | 1  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET
 _DELETE = 1 << 8 | 2
 _CTA_ID = 12
 _CTA_ZONE = 18
 _RTM_GETADDR = 22
 _IFA_ADDRESS = 1
 _IFA_LOCAL = 2
-_UDP = 17
 _CTA_TUPLE_ORIG = 1
 _CTA_TUPLE_PROTO = 2
 _CTA_PROTO_NUM = 1
 _CTA_FILTER = 25
 _CTA_FILTER_ORIG_FLAGS = 1
 _CTA_FILTER_F_CTA_PROTO_NUM = 1 << 3
-_BATCH = 100  # deletions sent before their answers are read: those must fit the socket's buffer
 
 NFGENMSG = 4  # bytes: family, version, resource
 
@@ -54,10 +53,12 @@ NFGENMSG = 4  # bytes: family, version, resource
 # port). Reading them at fixed places, and not attribute by attribute, makes 100,000 entries cheap.
 # Other protocols, and entries in directional zones, have other lengths; they are none of ours.
 ADDRESS = {socket.AF_INET: 4, socket.AF_INET6: 16}
-LENGTH = {family: 44 + 2 * size for family, size in ADDRESS.items()}
+LENGTH: dict[int, int] = {family: 44 + 2 * size for family, size in ADDRESS.items()}
 _TUPLE = "4x4x 4x{0}s 4x{0}s 4x 4xB3x 4xH2x 4xH2x"
-TUPLES = {family: struct.Struct(">" + _TUPLE.format(size) * 2) for family, size in ADDRESS.items()}
-HEADS = {
+TUPLES: dict[int, struct.Struct] = {
+    family: struct.Struct(">" + _TUPLE.format(size) * 2) for family, size in ADDRESS.items()
+}
+HEADS: dict[int, tuple[bytes, ...]] = {
     family: tuple(struct.pack("=HH", length, kind | 0x8000) for kind in (1, 2))
     for family, length in LENGTH.items()
 }
@@ -65,11 +66,13 @@ HEADS = {
 # here. A host with many connections has ten TCP entries for each UDP entry.
 _ONLY_UDP = attribute(
     _CTA_TUPLE_ORIG | 0x8000,
-    attribute(_CTA_TUPLE_PROTO | 0x8000, attribute(_CTA_PROTO_NUM, bytes((_UDP,)))),
+    attribute(_CTA_TUPLE_PROTO | 0x8000, attribute(_CTA_PROTO_NUM, bytes((socket.IPPROTO_UDP,)))),
 ) + attribute(
     _CTA_FILTER | 0x8000,
     attribute(_CTA_FILTER_ORIG_FLAGS, struct.pack("=I", _CTA_FILTER_F_CTA_PROTO_NUM)),
 )
+_ALL_UDP = [bytes((family, 0, 0, 0)) + _ONLY_UDP for family in ADDRESS]
+_BATCH = 100  # deletions sent before their answers are read: those must fit the socket's buffer
 
 
 def clean_udp(wanted: Ruleset, namespace: Path | None = None) -> int:
@@ -78,9 +81,10 @@ def clean_udp(wanted: Ruleset, namespace: Path | None = None) -> int:
     Raises StepFailed where the kernel refuses.
     """
     try:
-        routes = UdpRoutes(wanted, host_addresses(namespace))
+        routes = Routes(Protocol.UDP, wanted, host_addresses(namespace))
         with open_netlink(NETLINK_NETFILTER, namespace=namespace) as channel:
-            stale = [entry for flow, entry in udp_flows(channel) if routes.is_stale(flow)]
+            flows = entries(channel, socket.IPPROTO_UDP, _ALL_UDP)
+            stale = [name_of(entry) for flow, entry in flows if routes.is_stale(flow)]
             return delete(channel, stale)
     except OSError as error:
         raise StepFailed(
@@ -107,27 +111,44 @@ def host_addresses(namespace: Path | None = None) -> set[IPv4Address | IPv6Addre
     return found
 
 
-def udp_flows(channel: socket.socket) -> Iterator[tuple[Flow, bytes]]:
-    """Every UDP entry of both families, with the message that would delete it."""
-    for family in (socket.AF_INET, socket.AF_INET6):
-        layout, length, (head, second) = TUPLES[family], LENGTH[family], HEADS[family]
-        for buffer, start, end in dump(channel, _GET, bytes((family, 0, 0, 0)) + _ONLY_UDP):
+def entries(
+    channel: socket.socket, protocol: int, questions: Iterable[bytes]
+) -> Iterator[tuple[Flow, bytes]]:
+    """Every entry of a protocol that the kernel answers these dumps with, and its message."""
+    for question in questions:
+        for buffer, start, end in dump(channel, GET, question):
+            family = buffer[start]
+            if family not in LENGTH:
+                continue
             original = start + NFGENMSG
-            reply = original + length
+            reply = original + LENGTH[family]
+            head, second = HEADS[family]
             if buffer[original : original + 4] != head or buffer[reply : reply + 4] != second:
                 continue
-            (s, d, protocol, sp, dp, rs, rd, _, rsp, rdp) = layout.unpack_from(buffer, original)
-            if protocol == _UDP:
+            fields = TUPLES[family].unpack_from(buffer, original)
+            (s, d, number, sp, dp, rs, rd, _, rsp, rdp) = fields
+            if number == protocol:
                 yield Flow(s, sp, d, dp, rs, rsp, rd, rdp), buffer[start:end]
 
 
-def delete(channel: socket.socket, entries: list[bytes]) -> int:
-    """One by one, each by its first tuple and its ID, so that no later entry of the same tuple
-    is deleted in its place. Entries that are gone already are not counted."""
+def name_of(entry: bytes) -> bytes:
+    """What an entry is asked for and deleted by: its first tuple and its ID, so that no later
+    entry of the same tuple is taken for it."""
+    end = NFGENMSG + LENGTH[entry[0]]
+    rest = b"".join(
+        attribute(kind, value)
+        for kind, value in attributes(entry, end)
+        if kind in (_CTA_ID, _CTA_ZONE)
+    )
+    return entry[:end] + rest
+
+
+def delete(channel: socket.socket, names: list[bytes]) -> int:
+    """One by one. Entries that are gone already are not counted."""
     deleted = 0
-    for first in range(0, len(entries), _BATCH):
-        batch = entries[first : first + _BATCH]
-        channel.send(b"".join(_deletion(entry) for entry in batch))
+    for first in range(0, len(names), _BATCH):
+        batch = names[first : first + _BATCH]
+        channel.send(b"".join(message(_DELETE, NLM_F_REQUEST | NLM_F_ACK, one) for one in batch))
         answers = 0
         while answers < len(batch):
             for code in acknowledgements(channel.recv(1 << 18)):
@@ -137,13 +158,3 @@ def delete(channel: socket.socket, entries: list[bytes]) -> int:
                 elif code != errno.ENOENT:
                     raise OSError(code, "deleting an entry")
     return deleted
-
-
-def _deletion(entry: bytes) -> bytes:
-    end = NFGENMSG + LENGTH[socket.AddressFamily(entry[0])]
-    rest = b"".join(
-        attribute(kind, value)
-        for kind, value in attributes(entry, end)
-        if kind in (_CTA_ID, _CTA_ZONE)
-    )
-    return message(_DELETE, NLM_F_REQUEST | NLM_F_ACK, entry[:end] + rest)

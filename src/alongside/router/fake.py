@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
 from typing import TypeVar
 
 from alongside.domain.errors import AlongsideError
 from alongside.domain.port import Protocol
 from alongside.router.compile import compile_table
 from alongside.router.difference import difference
-from alongside.router.flows import Flow, UdpRoutes
+from alongside.router.flows import Flow, Routes
 from alongside.router.kernel import FakeKernel
 from alongside.router.protocol import Connections, FarEnd, Ruleset, Transaction
 from alongside.router.rules import IPAddress
@@ -21,14 +21,16 @@ K = TypeVar("K")
 
 
 class FakeRouter:
-    """`host`: the host's own addresses. `flows` are conntrack's UDP entries: add some and
-    `clean_udp` takes out the stale ones. `live` is how many connections each far end has. Put an
-    error in `fails` and the next commit raises it, with nothing changed."""
+    """`host`: the host's own addresses. `flows` are conntrack's UDP entries, `half_open` those of
+    TCP that were never answered: add some, and `clean_udp` and `clean_half_open` take out the stale
+    ones. `live` is how many connections each far end has. Put an error in `fails` and the next
+    commit raises it, with nothing changed."""
 
     def __init__(self, host: Iterable[IPAddress] = ()) -> None:
         self.kernel = FakeKernel()
         self.host = frozenset(host)
         self.flows: list[Flow] = []
+        self.half_open: list[Flow] = []
         self.live: dict[FarEnd, int] = {}
         self.transactions: list[Transaction] = []  # those that changed something
         self.fails: AlongsideError | None = None
@@ -50,10 +52,17 @@ class FakeRouter:
         return Transaction(to_text(operations))
 
     async def clean_udp(self, wanted: Ruleset) -> int:
-        routes = UdpRoutes(wanted, self.host)
+        routes = Routes(Protocol.UDP, wanted, self.host)
         stale = [flow for flow in self.flows if routes.is_stale(flow)]
         self.flows = [flow for flow in self.flows if flow not in stale]
         return len(stale)
+
+    async def clean_half_open(self, wanted: Ruleset, seen: Set[bytes]) -> frozenset[bytes]:
+        routes = Routes(Protocol.TCP, wanted, self.host)
+        found = {repr(flow).encode(): flow for flow in self.half_open if routes.is_stale(flow)}
+        gone = [flow for name, flow in found.items() if name in seen]
+        self.half_open = [flow for flow in self.half_open if flow not in gone]
+        return frozenset(found) - seen
 
     async def connections(self, far_ends: Mapping[K, Collection[FarEnd]]) -> dict[K, Connections]:
         def live(ends: Collection[FarEnd], protocol: Protocol) -> int:

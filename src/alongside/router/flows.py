@@ -1,4 +1,4 @@
-"""Which UDP flows no route explains: decided from what conntrack has and what is routed.
+"""Which conntrack entries no route explains: decided from what conntrack has and what is routed.
 
 A reconciler, as kube-proxy's clean-up is, for the same reason: events are lost in a crash, the
 table of connections is not.
@@ -51,20 +51,23 @@ class Flow(NamedTuple):
         )
 
 
-class UdpRoutes:
-    """A ruleset's UDP ports in a form that 100,000 comparisons cost little in.
+class Routes:
+    """A ruleset's ports of one protocol in a form that 100,000 comparisons cost little in.
 
     `host`: the addresses of the host's own. Of loopback only 127.0.0.1 and ::1 count; what
     else is in 127.0.0.0/8 is never routed.
     """
 
-    def __init__(self, ruleset: Ruleset, host: Iterable[IPv4Address | IPv6Address]) -> None:
+    def __init__(
+        self, protocol: Protocol, ruleset: Ruleset, host: Iterable[IPv4Address | IPv6Address]
+    ) -> None:
+        self._protocol = protocol
         self._proxied = ruleset.proxied
         self._host = {one.packed for one in (*host, *LOOPBACK) if not _other_loopback(one)}
         self._any: dict[int, frozenset[_End]] = {}
         self._bound: dict[_End, frozenset[_End]] = {}
         for routed in ruleset.ports:
-            if routed.port.protocol is not Protocol.UDP:
+            if routed.port.protocol is not protocol:
                 continue
             ends = frozenset(end for one in routed.choices for end in self._far_ends(one.target))
             if routed.port.address is None:
@@ -73,7 +76,7 @@ class UdpRoutes:
                 self._bound[routed.port.address.packed, routed.port.number] = ends
         self._local_ports = ruleset.local_ports
         self._host_ports = {
-            number for protocol, number in ruleset.host_ports if protocol is Protocol.UDP
+            number for listening, number in ruleset.host_ports if listening is protocol
         }
         self._proxies = {one.packed for one in LOOPBACK}
         self._proxies |= {subnet.proxy6.packed for subnet in ruleset.subnets}
@@ -106,6 +109,8 @@ class UdpRoutes:
                 # Also what was made before the port was routed: its far end is the host itself.
                 return (flow.reply_source, flow.reply_source_port) not in ends
             return self._was_routed(flow)
+        if self._protocol is Protocol.TCP:
+            return False  # conntrack begins no entry with a late SYN-ACK
         # A late reply, tracked as a flow of its own: the client's next packet would be its answer.
         ends = self._ends(flow.reply_destination, flow.reply_destination_port)
         return (

@@ -6,6 +6,7 @@ Numbers are from linux/netlink.h, linux/netfilter/nfnetlink.h and nf_tables.h.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import socket
 import struct
@@ -157,6 +158,21 @@ def dump(channel: socket.socket, kind: int, payload: bytes) -> Iterator[tuple[by
                 _raise(buffer, start)
             yield buffer, start + _HEADER.size, start + length
             start += (length + 3) & ~3
+
+
+def ask(channel: socket.socket, kind: int, payload: bytes) -> bytes | None:
+    """Ask for one of a kind: the payload of the answer, None where there is none such.
+
+    Raises OSError where the kernel refuses.
+    """
+    channel.send(message(kind, NLM_F_REQUEST, payload))
+    buffer = channel.recv(1 << 16)
+    length, got, _, _, _ = _HEADER.unpack_from(buffer)
+    if got != _NLMSG_ERROR:
+        return buffer[_HEADER.size : length]
+    if next(acknowledgements(buffer)) != errno.ENOENT:
+        _raise(buffer, 0)
+    return None
 
 
 def acknowledgements(buffer: bytes) -> Iterator[int]:

@@ -7,7 +7,7 @@ would have had of nft: the very same rules, in a tenth of the time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +19,7 @@ from alongside.router.command import Nft
 from alongside.router.compile import compile_table
 from alongside.router.connections import connections
 from alongside.router.difference import difference, expected
+from alongside.router.half_open import clean_half_open
 from alongside.router.netlink import Kept, ruleset_generation
 from alongside.router.protocol import Connections, FarEnd, Ruleset, Transaction
 from alongside.router.rules import Shape
@@ -82,6 +83,9 @@ class NftRouter:
 
     async def clean_udp(self, wanted: Ruleset) -> int:
         return await asyncio.to_thread(conntrack.clean_udp, wanted, self._namespace)
+
+    async def clean_half_open(self, wanted: Ruleset, seen: Set[bytes]) -> frozenset[bytes]:
+        return await asyncio.to_thread(clean_half_open, wanted, seen, self._namespace)
 
     async def connections(self, far_ends: Mapping[K, Collection[FarEnd]]) -> dict[K, Connections]:
         return await asyncio.to_thread(connections, far_ends, self._namespace)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol as Seam
@@ -132,7 +132,14 @@ class Router(Seam):
 
     async def clean_udp(self, wanted: Ruleset) -> int:
         """Delete conntrack's UDP entries, both directions, that no route of `wanted` explains;
-        returns how many. TCP is never touched."""
+        returns how many."""
+        ...
+
+    async def clean_half_open(self, wanted: Ruleset, seen: Set[bytes]) -> frozenset[bytes]:
+        """Delete conntrack's entries of TCP connections that were never answered, that no route
+        of `wanted` explains, and that an earlier look has `seen`; an established connection is
+        never touched. Returns the others that are so now, to hand in a moment later: an answer
+        may be on its way to one that is new. Raises StepFailed where the kernel refuses."""
         ...
 
     async def connections(self, far_ends: Mapping[K, Collection[FarEnd]]) -> dict[K, Connections]:

@@ -5,7 +5,8 @@ from ipaddress import ip_address
 import pytest
 from rulesets import HOST, routed, ruleset, subnet, unproxied
 
-from alongside.router.flows import Flow, UdpRoutes
+from alongside.domain.port import Protocol
+from alongside.router.flows import Flow, Routes
 from alongside.router.protocol import Ruleset
 
 CLIENT = "198.51.100.2:40000"
@@ -23,7 +24,7 @@ def flow(source: str, destination: str, reply_source: str, reply_destination: st
 
 
 def stale(wanted: Ruleset, *ends: str) -> bool:
-    return UdpRoutes(wanted, HOST).is_stale(flow(*ends))
+    return Routes(Protocol.UDP, wanted, HOST).is_stale(flow(*ends))
 
 
 @pytest.mark.parametrize(
