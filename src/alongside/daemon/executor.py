@@ -17,6 +17,7 @@ from alongside.daemon.images import load_image, remove_release
 from alongside.daemon.operations import Emit
 from alongside.daemon.projects import instance_project, shared_project
 from alongside.daemon.singletons import converge, prepare, record_singleton, tidy
+from alongside.daemon.writers import refuse_writers, refuse_writers_beside
 from alongside.domain.deployment import Former
 from alongside.domain.errors import AlongsideError, Conflict, NotReady, StepFailed, said_of
 from alongside.domain.history import Actor, Outcome
@@ -251,6 +252,7 @@ class Executor:
 
     async def _start_shared(self, step: StartShared) -> None:
         project = await shared_project(self._context, step.release)
+        await refuse_writers(self._context, step.release, project, step.services)
         await self._context.compose.up(project, step.services)
 
     async def _load_image(self, step: LoadImage) -> None:
@@ -260,8 +262,13 @@ class Executor:
         await run_before(self._context, step, self.operation, self._emit)
 
     async def _wake(self, step: Wake) -> None:
-        self._context.instances.want(step.instance, "running")
-        await self._context.engine.start(step.instance.name)
+        context, instance = self._context, step.instance
+        container = await context.engine.container(instance.name)
+        release = context.releases.get(instance.service, instance.version)
+        if container is not None and release is not None:
+            await refuse_writers_beside(context, release, container)
+        context.instances.want(instance, "running")
+        await context.engine.start(instance.name)
 
     async def _pause(self, step: Pause) -> None:
         self._context.instances.want(step.instance, "paused")
@@ -272,8 +279,9 @@ class Executor:
         self.verdict = watcher.open(step.release, step.seconds, self.operation, emit)
 
     async def _start(self, step: Start) -> None:
-        self._context.instances.want(step.instance, "running")
         project = await instance_project(self._context, step.release, step.instance)
+        await refuse_writers(self._context, step.release, project, [step.release.service])
+        self._context.instances.want(step.instance, "running")
         await self._context.compose.up(project, [step.release.service])
         container = await self._context.engine.container(step.instance.name)
         if container is None:

@@ -13,6 +13,7 @@ from alongside.daemon.images import load_image
 from alongside.daemon.projects import instance_project, shared_project
 from alongside.daemon.singletons import converge, finish, tidy
 from alongside.daemon.verbs.follow import follow
+from alongside.daemon.writers import refuse_writers, refuse_writers_beside
 from alongside.domain.deployment import Trial
 from alongside.domain.errors import AlongsideError, Conflict, Unavailable
 from alongside.domain.history import Entry, Outcome
@@ -236,6 +237,7 @@ class Reconciler:
                 if container is not None and container.state == "paused" and paused:
                     return
                 if container is not None and container.state == "paused":
+                    await refuse_writers_beside(context, release, container)
                     await context.engine.start(instance.name)  # Compose does not
                 elif container is None or not container.running:
                     _log.info("starting %s, which is wanted and does not run", instance.name)
@@ -258,8 +260,11 @@ class Reconciler:
             await load_image(context, release)
         shared = [one.name for one in release.spec.depends if one.sharing is Sharing.SHARED]
         if shared:
-            await context.compose.up(await shared_project(context, release), shared)
+            project = await shared_project(context, release)
+            await refuse_writers(context, release, project, shared)
+            await context.compose.up(project, shared)
         project = await instance_project(context, release, instance)
+        await refuse_writers(context, release, project, [release.service])
         await context.compose.up(project, [release.service])
 
     async def _check_pool(self) -> None:
