@@ -305,6 +305,13 @@ def shared_override(release: Release) -> str:
     )
 
 
+def volume_names(release: Release, instance: Instance | None) -> dict[str, str]:
+    """The engine's names of the file's volumes, as far as the override files give them: in the
+    project of an instance, or of what is shared."""
+    given = _volumes(release, instance, removing=False) if instance else _shared_volumes(release)
+    return {name: named["name"] for name, named in given.items()}
+
+
 def _shared(spec: Service) -> list[Dependency]:
     return [one for one in spec.depends if one.sharing is Sharing.SHARED]
 

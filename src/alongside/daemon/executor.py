@@ -20,11 +20,12 @@ from alongside.daemon.mending import bring_up, start_shared
 from alongside.daemon.operations import Emit
 from alongside.daemon.projects import instance_project
 from alongside.daemon.singletons import converge, prepare, record_singleton, tidy
+from alongside.daemon.writers import refuse_writers_beside
 from alongside.domain.deployment import Former
 from alongside.domain.errors import AlongsideError, Conflict, NotReady, StepFailed, said_of
 from alongside.domain.history import Actor, Outcome
-from alongside.domain.version import Version
 from alongside.domain.port import Port
+from alongside.domain.version import Version
 from alongside.host.addresses import check_pool
 from alongside.host.default_route import default_gateway
 from alongside.host.proxy_address import ensure_proxy_address
@@ -283,8 +284,13 @@ class Executor:
         await run_before(self._context, step, self.operation, self._emit)
 
     async def _wake(self, step: Wake) -> None:
-        self._context.instances.want(step.instance, "running")
-        await self._context.engine.start(step.instance.name)
+        context, instance = self._context, step.instance
+        container = await context.engine.container(instance.name)
+        release = context.releases.get(instance.service, instance.version)
+        if container is not None and release is not None:
+            await refuse_writers_beside(context, release, container)
+        context.instances.want(instance, "running")
+        await context.engine.start(instance.name)
 
     async def _pause(self, step: Pause) -> None:
         self._context.instances.want(step.instance, "paused")

@@ -8,6 +8,7 @@ from alongside.compose.override import shared_name
 from alongside.daemon.context import Context
 from alongside.daemon.images import load_image
 from alongside.daemon.projects import instance_project, shared_project
+from alongside.daemon.writers import refuse_writers
 from alongside.domain.errors import StepFailed
 from alongside.domain.instance import Instance
 from alongside.domain.release import Release
@@ -35,9 +36,11 @@ async def bring_up(
     """The instance's container runs, with the dependencies of its own, each on its networks.
 
     `anew`: services whose containers are made anew in any case. Anonymous volumes stay with a
-    container that is made anew. Raises StepFailed, also where the address is another's.
+    container that is made anew. Raises StepFailed, also where the address is another's, and
+    Conflict as `refuse_writers` does.
     """
     project = await instance_project(context, release, instance)
+    await refuse_writers(context, release, project, [release.service])
     there = of_project(await context.engine.everything(), instance.project)
     await _finish_recreation(context, release, instance, there)
     own = [one.name for one in release.spec.depends if one.sharing is Sharing.OWN]
@@ -67,6 +70,7 @@ async def start_shared(
     name = shared_name(release.repository)
     async with context.locks[f"project {name}"]:
         project = await shared_project(context, release)
+        await refuse_writers(context, release, project, services)
         there = of_project(await context.engine.everything(), name)
         await _mend(context, project, list(there), there, anew)
         await context.compose.up(project, services)

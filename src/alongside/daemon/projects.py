@@ -25,9 +25,7 @@ async def instance_project(
     context: Context, release: Release, instance: Instance, *, removing: bool = False
 ) -> Project:
     """The project of one instance, its override file written. `removing`: for `down`."""
-    base = _base(context, release, instance.project)
-    if release.spec.host_network:
-        base = replace(base, environment={**base.environment, **instance.numbers()})
+    base = plain_project(context, release, instance)
     model = await context.compose.config(base)
     path = context.paths.instance(instance) / "override.yaml"
     # Where nobody comes in, an IPv6 address is of no use, and costs the engine a tenth of a second
@@ -53,6 +51,16 @@ async def shared_project(context: Context, release: Release) -> Project:
     path = context.paths.project(name) / "override.yaml"
     await _write(context, path, shared_override(release))
     return _with(base, path)
+
+
+def plain_project(context: Context, release: Release, instance: Instance | None) -> Project:
+    """The project of an instance, or of what is shared, by the person's own file alone."""
+    if instance is None:
+        return _base(context, release, shared_name(release.repository))
+    base = _base(context, release, instance.project)
+    if release.spec.host_network:
+        return replace(base, environment={**base.environment, **instance.numbers()})
+    return base
 
 
 def _base(context: Context, release: Release, name: str) -> Project:

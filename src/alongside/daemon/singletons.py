@@ -11,6 +11,7 @@ from collections.abc import Collection
 from alongside.daemon.context import Context
 from alongside.daemon.mending import bring_up, network_ids
 from alongside.daemon.projects import instance_project
+from alongside.daemon.writers import refuse_writers, refuse_writers_beside
 from alongside.domain.errors import AlongsideError, NotReady, StepFailed
 from alongside.domain.history import Entry, Outcome
 from alongside.domain.instance import Instance
@@ -27,8 +28,9 @@ from alongside.ready import asked_at, wait_ready
 
 async def prepare(context: Context, release: Release, instance: Instance) -> None:
     """Make the container, and all that it needs, while the old one runs under another name."""
-    await _step_aside(context, instance)
     project = await instance_project(context, release, instance)
+    await refuse_writers(context, release, project, [release.service])
+    await _step_aside(context, instance)
     own = [one.name for one in release.spec.depends if one.sharing is Sharing.OWN]
     if own:
         await context.compose.up(project, own)
@@ -58,11 +60,18 @@ async def converge(context: Context, service: str, *, anew: Collection[str] = ()
     wanted = context.instances.singletons().get(service)
     ended: Container | None = None
     new: Container | None = None
+    others: list[Container] = []
     for container in await _ours(context, service):
         if wanted is not None and container.labels[LABEL_VERSION] == str(wanted):
             new = container
         else:
-            ended = await _end(context, container) or ended
+            others.append(container)
+    release = context.releases.get(service, wanted) if wanted is not None else None
+    if new is not None and release is not None:
+        # While the old one runs still: what must not start is no reason to end it.
+        await refuse_writers_beside(context, release, new)
+    for container in others:
+        ended = await _end(context, container) or ended
     if wanted is None:
         return None
     started = await _start(context, service, wanted, new, anew)

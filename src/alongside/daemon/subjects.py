@@ -11,6 +11,7 @@ from alongside.daemon.context import Context
 from alongside.daemon.mending import bring_up, load_if_gone, network_ids, start_shared
 from alongside.daemon.needs import Needs, SharedNeed
 from alongside.daemon.singletons import converge, finish, tidy
+from alongside.daemon.writers import refuse_writers_beside
 from alongside.domain.history import Entry
 from alongside.domain.instance import Instance
 from alongside.domain.release import Release
@@ -133,6 +134,7 @@ class InstanceSubject:
         shared = [one.name for one in release.spec.depends if one.sharing is Sharing.SHARED]
         lacking = self.needs.lacking(release, seen.containers.values(), seen.networks)
         if found.kind is Kind.PAUSED and container is not None:
+            await refuse_writers_beside(context, release, container)
             await context.engine.start(instance.name)
         elif (
             found.kind is Kind.ENDED
@@ -141,6 +143,7 @@ class InstanceSubject:
             and await self._own_ill(seen) is None
         ):
             # Compose would look at it all once more, and take a second for it.
+            await refuse_writers_beside(context, release, container)
             await context.engine.start(instance.name)
         elif found.kind is not Kind.AWAKE:
             await load_if_gone(context, release)

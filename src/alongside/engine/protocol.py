@@ -119,7 +119,7 @@ class Engine(Seam):
         ...
 
     async def running(self) -> list[Container]:
-        """Every container that runs or is paused, ours or not."""
+        """Every container that runs, is paused or is about to be restarted, ours or not."""
         ...
 
     async def everything(self) -> list[Container]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from alongside.daemon.context import Context
 from alongside.daemon.executor import Executor
 from alongside.daemon.operations import Emit
+from alongside.daemon.writers import foreseen
 from alongside.domain.history import Actor
 from alongside.domain.instance import Instance
 from alongside.domain.port import Port
@@ -48,7 +49,9 @@ async def carry_out(
     *,
     executor: Executor | None = None,
 ) -> Result:
-    """Run the plan, or on a dry run say what it would run, to the nft text."""
+    """Run the plan, or on a dry run say what it would run, to the nft text. Raises Conflict, with
+    nothing done, where a container that it starts would be a second server on one's data."""
+    plan = replace(plan, notes=[*plan.notes, *await foreseen(context, plan)])
     result: Result = {
         "verb": plan.verb,
         "service": plan.service,

@@ -85,7 +85,7 @@ class FakeEngine:
     async def running(self) -> list[Container]:
         self._check()
         shown = [one.shown for one in self._containers.values()]
-        return [one for one in shown if one.state in ("running", "paused")]
+        return [one for one in shown if one.state in ("running", "paused", "restarting")]
 
     async def everything(self) -> list[Container]:
         self._check()
