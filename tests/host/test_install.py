@@ -163,10 +163,33 @@ def the_service_comes_and_goes(machine: Machine) -> None:
     machine.sh("systemctl kill --signal=KILL alongside")
     machine.sh("until alongside status; do sleep 0.1; done", timeout=60)
     assert main_pid(machine) != pid, "systemd has started another"
+    the_watchdog_bites(machine)
     UNIT.write(machine, UNIT.read(machine) + "# changed\n")
     brought = machine.sh("alongside daemon install").stderr
     assert "done: bring up to date /etc/systemd/system/alongside.service" in brought
     assert "done: start it anew" in brought
+
+
+def the_watchdog_bites(machine: Machine) -> None:
+    """A daemon that stands is ended and started again, and traffic flows on."""
+    drop_in = machine.where(f"{UNIT.path}.d/quick.conf")
+    drop_in.parent.mkdir()
+    drop_in.write_text("[Service]\nWatchdogSec=2\nRestartSec=0\n")
+    machine.sh("systemctl daemon-reload; systemctl restart alongside")
+    pid = main_pid(machine)
+    shown = "systemctl show --property NRestarts --value alongside"
+    before = machine.sh(shown).stdout
+    machine.sh("sleep 4")  # twice as long as it may be silent
+    assert (main_pid(machine), machine.sh(shown).stdout) == (pid, before), "it is heard"
+    machine.sh(f"kill -STOP {pid}")
+    wait = f"until [ $(systemctl show --property MainPID --value alongside) -ne {pid} ]"
+    machine.sh(f"{wait}; do sleep 0.1; done; until alongside status; do sleep 0.1; done")
+    assert "watchdog" in machine.sh("journalctl --unit alongside --no-pager -o cat").stdout.lower()
+    drop_in.unlink()
+    drop_in.parent.rmdir()
+    # So many starts within ten seconds are too many for systemd.
+    again = "systemctl daemon-reload; systemctl reset-failed alongside; systemctl restart alongside"
+    machine.sh(again)
 
 
 def uninstall_and_install(machine: Machine) -> None:

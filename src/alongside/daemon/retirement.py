@@ -4,7 +4,7 @@ The order is always that, and no lock is held while a version drains. What is to
 from the store and from the host each time, so that a crash on the way costs nothing.
 
 No version's drain waits for another's, nor for what is kept or stopped; and no service waits for
-another: each is a part of its own under the supervisor (decision 46).
+another: each is a part of its own under the supervisor (decision 48).
 """
 
 from __future__ import annotations

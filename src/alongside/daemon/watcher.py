@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
+from alongside.daemon.background import in_background
 from alongside.daemon.context import Context
 from alongside.daemon.executor import Executor
 from alongside.daemon.locks import holding
@@ -18,7 +20,7 @@ from alongside.daemon.observer import Observer, Seen
 from alongside.daemon.operations import Emit
 from alongside.daemon.retirement import itself
 from alongside.domain.deployment import Mark, Trial
-from alongside.domain.errors import AlongsideError, Unavailable
+from alongside.domain.errors import AlongsideError, Unavailable, said_of
 from alongside.domain.history import Outcome
 from alongside.domain.release import Release
 from alongside.domain.version import Version
@@ -109,7 +111,8 @@ class Watcher:
     def _start(self, trial: Trial, emit: Emit, *, fresh: bool) -> asyncio.Future[Verdict]:
         running = _Running(trial, emit)
         self._running[trial.service] = running
-        running.task = asyncio.create_task(self._run(running, fresh))
+        doing = f"the trial of {trial.service}@{trial.version}"
+        running.task = in_background(self._context, doing, partial(self._run, running, fresh))
         return running.verdict
 
     def _stop(self, running: _Running) -> None:
@@ -189,13 +192,19 @@ class Watcher:
         self._stop(running)
         if self._running.get(trial.service) is running:
             del self._running[trial.service]
-        with context.database.transaction():
-            context.trials.close(trial)
-            if verdict.log:
-                context.journal.write(trial.operation, verdict.log)
-            context.journal.end(trial.operation, outcome, detail or verdict.reason)
-        if not running.verdict.done():
-            running.verdict.set_result(verdict)
+        try:
+            with context.database.transaction():
+                context.trials.close(trial)
+                if verdict.log:
+                    context.journal.write(trial.operation, verdict.log)
+                context.journal.end(trial.operation, outcome, detail or verdict.reason)
+        except Exception as error:
+            said = f"{verdict.reason or detail}; that could not be written down: {said_of(error)}"
+            verdict = replace(verdict, reason=said)
+            raise
+        finally:  # whoever waits for it does not wait for ever
+            if not running.verdict.done():
+                running.verdict.set_result(verdict)
         context.retirement.wake()
         for call in self.on_verdict:
             try:

