@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ from alongside.daemon.subjects import Seen, Subject, singletons_of, subjects
 from alongside.domain.backoff import Backoff
 from alongside.domain.errors import AlongsideError, Unavailable
 from alongside.domain.history import Entry
+from alongside.domain.release import Release
 from alongside.domain.version import Version
 from alongside.engine.protocol import Container, Event
 from alongside.plan.well import Ill, Kind, holder
@@ -93,6 +95,27 @@ class Healing:
         if event.action in known or event.action.startswith("health_status"):
             self.wake()
 
+    async def look_at(
+        self, releases: Iterable[Release]
+    ) -> tuple[Mapping[str, str], dict[Version, str]]:
+        """For a plan: the engine's networks, and those of the releases whose dependencies are not
+        well, with why. Raises Unavailable."""
+        releases = list(releases)
+        if not releases:
+            return {}, {}
+        seen = await Seen.take(self._context)
+        containers, needy = seen.containers.values(), {}
+        for release in releases:
+            instance = self._context.instances.get(release.service, release.version)
+            if instance is None or not release.spec.depends:
+                continue
+            own = await self.needs.own_ill(release, instance.project, containers, seen.networks)
+            if own is not None:
+                needy[release.version] = own.said
+            elif self.needs.lacking(release, containers, seen.networks):
+                needy[release.version] = "needs what is not running"
+        return seen.networks, needy
+
     async def run(self) -> None:
         """Until cancelled."""
         try:
@@ -165,15 +188,17 @@ class Healing:
         found = await self._ill(subject, care, seen)
         if found is None:
             return self._well(subject, care, subject.containers(seen), now)
+        busy = self._context.locks[subject.lock].locked()  # with what may be about to mend it
         if not found.curable:
-            if self._context.locks[subject.lock].locked():
-                return self._backoff.first  # whoever has it may be about to mend it
-            self._say(f"start {subject.name}", f"{_which(subject)} {found.said}.")
+            if busy:
+                return self._backoff.first
+            self._say(f"start {subject.name}", f"{subject.title} {found.said}.")
             return TICK
         if found.kind in (Kind.ENDED, Kind.GONE, Kind.NEEDY) and care.started is not None:
             self._ended(care, now, by_hand=self._by_hand(subject, found, seen))
         if care.due > now:
-            self._say(f"start {subject.name}", self._later(subject, found, care, now))
+            if not busy:
+                self._say(f"start {subject.name}", self._later(subject, found, care, now))
             return care.due - now
         care.task = asyncio.create_task(self._heal(subject, care), name=f"heal {subject.name}")
         return TICK
@@ -218,7 +243,7 @@ class Healing:
         care.networks = {one.id: frozenset(one.networks) for one in containers}
         care.restarted = [when for when in care.restarted if now - when < longest]
         if len(care.restarted) >= LOOP:
-            said = f"{_which(subject)} is restarted again and again by the engine."
+            said = f"{subject.title} is restarted again and again by the engine."
             self._say(about, f"{said} `docker logs {containers[0].name}` may say why.")
             return care.restarted[-1] + longest - now
         if care.started is not None and now - care.started >= longest:
@@ -226,7 +251,7 @@ class Healing:
         if care.started is not None and care.backoff.failures:
             times = care.backoff.failures
             said = f"has ended {times + 1} times in a row, and was started again"
-            self._say(about, f"{_which(subject)} {said}.")
+            self._say(about, f"{subject.title} {said}.")
             return care.started + longest - now
         self._say(about, "")
         return TICK
@@ -241,7 +266,7 @@ class Healing:
                 found = await self._ill(subject, care, seen)
                 if found is None or not found.curable:
                     return
-                self._say(about, f"{_which(subject)} {found.said}. It is being started again.")
+                self._say(about, f"{subject.title} {found.said}. It is being started again.")
                 _log.info("%s %s: starting it", subject.name, found.said)
                 await subject.mend(found, seen)
                 # One that was only paused has not ended.
@@ -251,6 +276,7 @@ class Healing:
                     self._say(about, "")
             for call in self.on_healed:
                 call()
+            context.retirement.wake()  # it may be one that is kept paused
         except Unavailable:
             self._say(about, "")  # a problem already
         except Exception as error:
@@ -268,8 +294,8 @@ class Healing:
             self.wake()
 
     def _later(self, subject: Subject, found: Ill, care: _Care, now: float) -> str:
-        wait, times = care.due - now, care.backoff.failures + 1
-        return f"{_which(subject)} {found.said}. It is started again in {wait:.0f} s (try {times})."
+        wait, times = math.ceil(care.due - now), care.backoff.failures + 1
+        return f"{subject.title} {found.said}. It is started again in {wait} s (try {times})."
 
     async def _keep_strangers_out(self, seen: Seen) -> None:
         """A port never leads to an address that is another container's, or nobody's."""
@@ -301,7 +327,3 @@ class Healing:
         else:
             problems.pop(about, None)
         self._context.news.tell()
-
-
-def _which(subject: Subject) -> str:
-    return f"{subject.name}, which should be running,"

@@ -39,6 +39,12 @@ class SharedNeed:
     def name(self) -> str:
         return f"{self.project}/{self.service}"
 
+    @property
+    def title(self) -> str:
+        *others, last = [one.reference for one in self.needed_by]
+        names = f"{', '.join(others)} and {last} need" if others else f"{last} needs"
+        return f"{self.service}, which {names},"
+
     def containers(self, everything: Iterable[Container]) -> list[Container]:
         return of_project(everything, self.project).get(self.service, [])
 
