@@ -116,6 +116,24 @@ class Healing:
                 needy[release.version] = "needs what is not running"
         return seen.networks, needy
 
+    async def lacking(self) -> tuple[str, ...]:
+        """What versions share and is not well, as sentences; nothing where the engine does not
+        answer."""
+        try:
+            seen = await Seen.take(self._context)
+        except AlongsideError:
+            return ()  # a check of its own
+        containers = list(seen.containers.values())
+        return tuple(
+            f"{one.title} {found.said}."
+            for one in self.needs.shared()
+            if (
+                found := self.needs.ill(
+                    one.containers(containers), seen.networks, completes=one.completes
+                )
+            )
+        )
+
     async def run(self) -> None:
         """Until cancelled."""
         try:
@@ -136,8 +154,10 @@ class Healing:
         if not self._here:
             return TICK
         try:
+            # What has ports by then had its network before, or it would be found to have none.
+            routed = self._routed()
             seen = await Seen.take(self._context)
-            await self._keep_strangers_out(seen)
+            await self._keep_strangers_out(seen, routed)
             waits = [await self._see(one, seen) for one in await self._subjects()]
         except Unavailable:
             return TICK  # a problem already; it is met again
@@ -297,14 +317,16 @@ class Healing:
         wait, times = math.ceil(care.due - now), care.backoff.failures + 1
         return f"{subject.title} {found.said}. It is started again in {wait} s (try {times})."
 
-    async def _keep_strangers_out(self, seen: Seen) -> None:
-        """A port never leads to an address that is another container's, or nobody's."""
-        context = self._context
-        routed = {
+    def _routed(self) -> set[tuple[str, Version]]:
+        return {
             (route.service, version)
-            for route in context.routes.all()
+            for route in self._context.routes.all()
             for version in route.split.versions
         }
+
+    async def _keep_strangers_out(self, seen: Seen, routed: set[tuple[str, Version]]) -> None:
+        """A port never leads to an address that is another container's, or nobody's."""
+        context = self._context
         astray: set[tuple[str, Version]] = set()
         for instance in context.instances.all():
             if (instance.service, instance.version) not in routed:

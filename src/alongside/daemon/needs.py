@@ -166,6 +166,45 @@ class Needs:
         )
 
 
+async def shared_rows(context: Context, service: str | None = None) -> list[dict[str, Any]]:
+    """What versions share, of the service's repository or of all: a row a container, and one for
+    what is needed and has none. Nothing where the engine does not answer."""
+    try:
+        everything = await context.engine.everything()
+    except AlongsideError:
+        return []  # a problem, which status shows
+    releases = context.releases.all()
+    repositories = {one.repository for one in releases if service in (None, one.service)}
+    needed = {(one.repository, one.service): one for one in context.healing.needs.shared()}
+    rows = []
+    for repository in sorted(repositories):
+        there = of_project(everything, shared_name(repository))
+        names = {one for other, one in needed if other == repository} | set(there)
+        for name in sorted(names):
+            need = needed.get((repository, name))
+            containers: list[Container | None] = [*there.get(name, ())]
+            for one in containers or [None]:
+                rows.append(_row(repository, name, one, need))
+    return rows
+
+
+def _row(
+    repository: str, service: str, container: Container | None, need: SharedNeed | None
+) -> dict[str, Any]:
+    started = container.started if container else None
+    return {
+        "name": container.name if container else None,
+        "repository": repository,
+        "service": service,
+        "state": container.state if container else "none",
+        "health": container.health if container else "",
+        "exit_code": container.exit_code if container else None,
+        "restarts": container.restarts if container else 0,
+        "started": started.isoformat() if started else None,
+        "needed_by": [one.reference for one in need.needed_by] if need else [],
+    }
+
+
 def _direct(release: Release) -> list[str]:
     return [one.name for one in release.spec.depends if one.sharing is Sharing.SHARED]
 
