@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from alongside.cli.completing import services
@@ -14,7 +16,7 @@ from alongside.client import Client
 @reading
 @click.pass_context
 def command(ctx: click.Context, service: str | None, as_json: bool) -> None:
-    """List instances, with their addresses and local ports."""
+    """List instances, with their addresses and local ports, and what versions share."""
     found = Client(ctx.obj).get("/v1/instances", service=service)
     if as_json:
         print_json(found)
@@ -35,3 +37,21 @@ def command(ctx: click.Context, service: str | None, as_json: bool) -> None:
         rows,
         "No version has an instance: alongside up SERVICE@VERSION.",
     )
+    shared = [
+        (
+            one["name"] or one["service"],
+            _state(one),
+            ", ".join(one["needed_by"]) or "-",
+            when(one["started"]),
+        )
+        for one in found.get("dependencies", ())
+    ]
+    if shared:
+        click.echo()
+        table(("shared", "state", "needed by", "started"), shared, "")
+
+
+def _state(one: dict[str, Any]) -> str:
+    if one["state"] == "exited":
+        return f"exited ({one['exit_code']})"
+    return str(one["health"] or one["state"])

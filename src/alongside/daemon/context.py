@@ -163,17 +163,20 @@ class Context:
         versions, ports = list(versions), list(ports)
         names = {f"{release.service}-{release.version}" for release in versions}
         names |= {f"{release.service}-current" for release in versions if is_singleton(release)}
-        containers, image_ids, (held, heard), copies = await asyncio.gather(
+        containers, image_ids, (held, heard), copies, (networks, needy) = await asyncio.gather(
             self._containers(names),
             self._images(versions),
             self._holders(ports),
             self.copies([release for release in versions if is_singleton(release)][:1]),
+            self.healing.look_at(versions),
         )
         return Observed(
             pool=self.pool,
             releases=self.releases.all(),
             instances=self.instances.all(),
             containers=containers,
+            networks=networks,
+            needy=needy,
             image_ids=image_ids,
             routes=self.routes.all(),
             trail=self.trail(service),

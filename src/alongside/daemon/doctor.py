@@ -72,6 +72,7 @@ async def _wanted(context: Context) -> Wanted:
         local_ports=(pool.local_ports.start, pool.local_ports.stop - 1),
         problems=tuple(dict.fromkeys(problems)),
         parts=tuple(parts),
+        lacking=await context.healing.lacking(),
     )
 
 
@@ -84,15 +85,19 @@ def _instances(context: Context, containers: dict[str, Container]) -> Iterator[I
         container = containers.get(one.name)
         if container and one.singleton and container.labels[LABEL_VERSION] != str(one.version):
             container = None  # all versions of a singleton have one container's name, in turns
+        wanted = context.instances.wanted(one)
+        state = container.state if container else "none"
+        if (state, wanted) == ("paused", "running"):
+            state = "paused by hand"  # a standby that is kept paused is well
         yield InstanceState(
             name=one.name,
             reference=f"{one.service}@{one.version}",
-            state=container.state if container else "none",
+            state=state,
             bridge=one.subnet.bridge,
             proxy6=one.subnet.proxy6 if context.ipv6 else None,
             local_ports=tuple((port.protocol.value, port.number) for port in one.local_ports),
             on_host=(one.service, one.version) in on_host,
-            wanted=context.instances.wanted(one) == "running",
+            wanted=wanted == "running",
             routed=(one.service, str(one.version)) in routed,
         )
 

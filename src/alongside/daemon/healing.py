@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from alongside.daemon import supervise
@@ -18,6 +19,7 @@ from alongside.daemon.subjects import Seen, Subject, singletons_of, subjects
 from alongside.domain.backoff import Backoff
 from alongside.domain.errors import AlongsideError, Unavailable
 from alongside.domain.history import Entry
+from alongside.domain.release import Release
 from alongside.domain.version import Version
 from alongside.engine.protocol import Container, Event
 from alongside.plan.well import Ill, Kind, holder
@@ -93,6 +95,45 @@ class Healing:
         if event.action in known or event.action.startswith("health_status"):
             self.wake()
 
+    async def look_at(
+        self, releases: Iterable[Release]
+    ) -> tuple[Mapping[str, str], dict[Version, str]]:
+        """For a plan: the engine's networks, and those of the releases whose dependencies are not
+        well, with why. Raises Unavailable."""
+        releases = list(releases)
+        if not releases:
+            return {}, {}
+        seen = await Seen.take(self._context)
+        containers, needy = seen.containers.values(), {}
+        for release in releases:
+            instance = self._context.instances.get(release.service, release.version)
+            if instance is None or not release.spec.depends:
+                continue
+            own = await self.needs.own_ill(release, instance.project, containers, seen.networks)
+            if own is not None:
+                needy[release.version] = own.said
+            elif self.needs.lacking(release, containers, seen.networks):
+                needy[release.version] = "needs what is not running"
+        return seen.networks, needy
+
+    async def lacking(self) -> tuple[str, ...]:
+        """What versions share and is not well, as sentences; nothing where the engine does not
+        answer."""
+        try:
+            seen = await Seen.take(self._context)
+        except AlongsideError:
+            return ()  # a check of its own
+        containers = list(seen.containers.values())
+        return tuple(
+            f"{one.title} {found.said}."
+            for one in self.needs.shared()
+            if (
+                found := self.needs.ill(
+                    one.containers(containers), seen.networks, completes=one.completes
+                )
+            )
+        )
+
     async def run(self) -> None:
         """Until cancelled."""
         try:
@@ -112,8 +153,10 @@ class Healing:
         if not self._here:
             return TICK
         try:
+            # What has ports by then had its network before, or it would be found to have none.
+            routed = self._routed()
             seen = await Seen.take(self._context)
-            await self._keep_strangers_out(seen)
+            await self._keep_strangers_out(seen, routed)
             waits = [await self._see(one, seen) for one in await self._subjects()]
         except Unavailable:
             return TICK  # a problem already; it is met again
@@ -161,15 +204,17 @@ class Healing:
         found = await self._ill(subject, care, seen)
         if found is None:
             return self._well(subject, care, subject.containers(seen), now)
+        busy = self._context.locks[subject.lock].locked()  # with what may be about to mend it
         if not found.curable:
-            if self._context.locks[subject.lock].locked():
-                return self._backoff.first  # whoever has it may be about to mend it
-            self._say(f"start {subject.name}", f"{_which(subject)} {found.said}.")
+            if busy:
+                return self._backoff.first
+            self._say(f"start {subject.name}", f"{subject.title} {found.said}.")
             return TICK
         if found.kind in (Kind.ENDED, Kind.GONE, Kind.NEEDY) and care.started is not None:
             self._ended(care, now, by_hand=self._by_hand(subject, found, seen))
         if care.due > now:
-            self._say(f"start {subject.name}", self._later(subject, found, care, now))
+            if not busy:
+                self._say(f"start {subject.name}", self._later(subject, found, care, now))
             return care.due - now
         care.task = asyncio.create_task(self._heal(subject, care), name=f"heal {subject.name}")
         return TICK
@@ -214,7 +259,7 @@ class Healing:
         care.networks = {one.id: frozenset(one.networks) for one in containers}
         care.restarted = [when for when in care.restarted if now - when < longest]
         if len(care.restarted) >= LOOP:
-            said = f"{_which(subject)} is restarted again and again by the engine."
+            said = f"{subject.title} is restarted again and again by the engine."
             self._say(about, f"{said} `docker logs {containers[0].name}` may say why.")
             return care.restarted[-1] + longest - now
         if care.started is not None and now - care.started >= longest:
@@ -222,7 +267,7 @@ class Healing:
         if care.started is not None and care.backoff.failures:
             times = care.backoff.failures
             said = f"has ended {times + 1} times in a row, and was started again"
-            self._say(about, f"{_which(subject)} {said}.")
+            self._say(about, f"{subject.title} {said}.")
             return care.started + longest - now
         self._say(about, "")
         return TICK
@@ -238,7 +283,7 @@ class Healing:
                 found = await self._ill(subject, care, seen)
                 if found is None or not found.curable:
                     return
-                self._say(about, f"{_which(subject)} {found.said}. It is being started again.")
+                self._say(about, f"{subject.title} {found.said}. It is being started again.")
                 _log.info("%s %s: starting it", subject.name, found.said)
                 await subject.mend(found, seen)
                 # One that was only paused has not ended.
@@ -248,6 +293,7 @@ class Healing:
                     self._say(about, "")
             for call in self.on_healed:
                 call()
+            context.retirement.wake()  # it may be one that is kept paused
         except Unavailable:
             self._say(about, "")  # a problem already
         except Exception as error:
@@ -265,17 +311,19 @@ class Healing:
             self.wake()
 
     def _later(self, subject: Subject, found: Ill, care: _Care, now: float) -> str:
-        wait, times = care.due - now, care.backoff.failures + 1
-        return f"{_which(subject)} {found.said}. It is started again in {wait:.0f} s (try {times})."
+        wait, times = math.ceil(care.due - now), care.backoff.failures + 1
+        return f"{subject.title} {found.said}. It is started again in {wait} s (try {times})."
 
-    async def _keep_strangers_out(self, seen: Seen) -> None:
-        """A port never leads to an address that is another container's, or nobody's."""
-        context = self._context
-        routed = {
+    def _routed(self) -> set[tuple[str, Version]]:
+        return {
             (route.service, version)
-            for route in context.routes.all()
+            for route in self._context.routes.all()
             for version in route.split.versions
         }
+
+    async def _keep_strangers_out(self, seen: Seen, routed: set[tuple[str, Version]]) -> None:
+        """A port never leads to an address that is another container's, or nobody's."""
+        context = self._context
         astray: set[tuple[str, Version]] = set()
         for instance in context.instances.all():
             if (instance.service, instance.version) not in routed:
@@ -298,7 +346,3 @@ class Healing:
         else:
             problems.pop(about, None)
         self._context.news.tell()
-
-
-def _which(subject: Subject) -> str:
-    return f"{subject.name}, which should be running,"

@@ -39,6 +39,12 @@ class SharedNeed:
     def name(self) -> str:
         return f"{self.project}/{self.service}"
 
+    @property
+    def title(self) -> str:
+        *others, last = [one.reference for one in self.needed_by]
+        names = f"{', '.join(others)} and {last} need" if others else f"{last} needs"
+        return f"{self.service}, which {names},"
+
     def containers(self, everything: Iterable[Container]) -> list[Container]:
         return of_project(everything, self.project).get(self.service, [])
 
@@ -158,6 +164,45 @@ class Needs:
             for one in self.shared()
             if one.repository == release.repository and one.service in names
         )
+
+
+async def shared_rows(context: Context, service: str | None = None) -> list[dict[str, Any]]:
+    """What versions share, of the service's repository or of all: a row a container, and one for
+    what is needed and has none. Nothing where the engine does not answer."""
+    try:
+        everything = await context.engine.everything()
+    except AlongsideError:
+        return []  # a problem, which status shows
+    releases = context.releases.all()
+    repositories = {one.repository for one in releases if service in (None, one.service)}
+    needed = {(one.repository, one.service): one for one in context.healing.needs.shared()}
+    rows = []
+    for repository in sorted(repositories):
+        there = of_project(everything, shared_name(repository))
+        names = {one for other, one in needed if other == repository} | set(there)
+        for name in sorted(names):
+            need = needed.get((repository, name))
+            containers: list[Container | None] = [*there.get(name, ())]
+            for one in containers or [None]:
+                rows.append(_row(repository, name, one, need))
+    return rows
+
+
+def _row(
+    repository: str, service: str, container: Container | None, need: SharedNeed | None
+) -> dict[str, Any]:
+    started = container.started if container else None
+    return {
+        "name": container.name if container else None,
+        "repository": repository,
+        "service": service,
+        "state": container.state if container else "none",
+        "health": container.health if container else "",
+        "exit_code": container.exit_code if container else None,
+        "restarts": container.restarts if container else 0,
+        "started": started.isoformat() if started else None,
+        "needed_by": [one.reference for one in need.needed_by] if need else [],
+    }
 
 
 def _direct(release: Release) -> list[str]:

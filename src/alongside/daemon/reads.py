@@ -12,6 +12,7 @@ from pydantic_core import to_json
 from alongside import __version__
 from alongside.daemon.beside import Beside
 from alongside.daemon.context import Context
+from alongside.daemon.needs import shared_rows
 from alongside.domain.deployment import Hold, Trial
 from alongside.domain.errors import AlongsideError, NotFound
 from alongside.domain.history import Entry, known_good
@@ -147,7 +148,7 @@ async def instances(context: Context, service: str | None) -> Json:
                 **_places(instance),
             }
         )
-    return {"instances": rows}
+    return {"instances": rows, "dependencies": await shared_rows(context, service)}
 
 
 async def ports(context: Context, service: str | None) -> Json:

@@ -224,9 +224,19 @@ class Retirement:
                     context.problems[about] = (
                         f"{release.reference}, which a rollback may go to, {said}: {error.message}"
                     )
+            elif how in (None, StandbyAs.STOPPED):
+                # It has ended already, and is not to be brought back.
+                instance = context.instances.get(release.service, release.version)
+                if instance is not None and release.version not in _routed(context, release):
+                    context.instances.want(instance, "stopped")
             if how is None and about not in context.problems:
                 context.former.forget(release.service, release.version)
                 context.collector.look(release.service)
+
+
+def _routed(context: Context, release: Release) -> set[Version]:
+    routes = (one for one in context.routes.all() if one.service == release.service)
+    return {version for route in routes for version in route.split.versions}
 
 
 def far_ends(context: Context, instance: Instance) -> list[FarEnd]:

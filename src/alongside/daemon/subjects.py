@@ -39,7 +39,12 @@ class Seen:
 class Subject(Seam):
     @property
     def name(self) -> str:
-        """As a person knows it; no two have the same."""
+        """No two have the same."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """How a sentence about it begins, for a person."""
         ...
 
     @property
@@ -79,6 +84,10 @@ class InstanceSubject:
     @property
     def name(self) -> str:
         return self.instance.name
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}, which should be running,"
 
     @property
     def service(self) -> str:
@@ -175,6 +184,10 @@ class SingletonSubject:
         return f"{self.service}-current"
 
     @property
+    def title(self) -> str:
+        return f"{self.name}, which should be running,"
+
+    @property
     def lock(self) -> str:
         return self.service
 
@@ -226,6 +239,10 @@ class SharedSubject:
     @property
     def name(self) -> str:
         return self.need.name
+
+    @property
+    def title(self) -> str:
+        return self.need.title
 
     @property
     def service(self) -> str:

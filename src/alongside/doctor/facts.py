@@ -74,7 +74,7 @@ class EngineOptions:
 class InstanceState:
     name: str
     reference: str
-    state: str  # the engine's word; "none" without a container
+    state: str  # the engine's word; "none" without a container, "paused by hand"
     bridge: str
     proxy6: IPv6Address | None  # what containers take over IPv6; None where there is no IPv6
     local_ports: tuple[tuple[str, int], ...]  # tcp, 20000
@@ -109,6 +109,7 @@ class Wanted:
     local_ports: tuple[int, int] = (20000, 29999)  # first and last
     problems: tuple[str, ...] = ()
     parts: tuple[PartProblem, ...] = ()
+    lacking: tuple[str, ...] = ()  # what versions share and is not well, as sentences
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from alongside.domain.route import Route
 from alongside.domain.version import Version
 from alongside.engine.protocol import LABEL_VERSION, Container
 from alongside.plan.steps import Allocate
+from alongside.plan.well import Ill, Kind, ill
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Observed:
     releases: Sequence[Release] = ()
     instances: Sequence[Instance] = ()
     containers: Mapping[str, Container] = field(default_factory=dict)  # by name
+    networks: Mapping[str, str] = field(default_factory=dict)  # of the engine, name -> ID
+    needy: Mapping[Version, str] = field(default_factory=dict)  # what they depend on is not well
     image_ids: Mapping[str, str] = field(default_factory=dict)  # image reference -> ID, now
     routes: Sequence[Route] = ()
     trail: Sequence[Version] = ()  # of the service that the plan is about
@@ -91,6 +94,14 @@ class Observed:
         found = self.containers.get(instance.name)
         if found and instance.singleton and found.labels[LABEL_VERSION] != str(instance.version):
             return None
+        return found
+
+    def ill(self, release: Release, instance: Instance) -> Ill | None:
+        """What is wrong with its container, or with what it needs."""
+        placed = None if release.spec.host_network else instance
+        found = ill(self.container(instance), self.networks, instance=placed)
+        if found is None and release.version in self.needy:
+            return Ill(Kind.NEEDY, self.needy[release.version])
         return found
 
     def with_allocated(self, steps: Sequence[object]) -> Observed:

@@ -32,6 +32,7 @@ from alongside.plan.steps import (
     TidySingleton,
 )
 from alongside.plan.up import prepare
+from alongside.plan.well import Kind
 
 
 def plan_singleton(
@@ -59,7 +60,10 @@ def plan_singleton(
     plan = Plan(verb, service, before=str(old.version) if old else "", after=str(version))
     new = observed.instance(service, version)
     container = observed.container(new) if new else None
-    if old is not None and old == new and container is not None and container.running:
+    found = observed.ill(release, new) if new else None
+    broken = found is not None and found.kind in (Kind.LOST, Kind.NEEDY)
+    runs = container is not None and container.running and not broken
+    if old is not None and old == new and runs:
         return replace(plan, reason=f"{release.reference} is the one that runs already.")
     steps: list[Step] = []
     if new is None:

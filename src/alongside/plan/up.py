@@ -21,6 +21,7 @@ from alongside.plan.steps import (
     Step,
     Wake,
 )
+from alongside.plan.well import Kind
 
 
 def plan_up(service: str, version: Version, observed: Observed) -> Plan:
@@ -51,16 +52,20 @@ def running(
             hint=f"Somebody made it anew. Remove it: docker rm -f {instance.name}",
         )
     paused = container is not None and container.state == "paused"
+    found = observed.ill(release, instance)
+    broken = found is not None and found.kind in (Kind.LOST, Kind.NEEDY)
     before = for_ports and release.version in observed.unprepared
-    if before or not (runs or paused):
+    if before or broken or not (runs or paused):
         steps += prepare(release, observed)
     if before:
         steps.append(RunBefore(release, instance))
-    if paused:
+    if paused and not broken:
         steps.append(Wake(instance))
-    elif not runs:
+    elif broken or not runs:
         steps.append(Start(release, instance))
-    steps.append(AwaitReady(release, instance, undo=not runs))
+    # One that has ports is not stopped, whatever becomes of it.
+    routed = release.version in observed.routed(release.service)
+    steps.append(AwaitReady(release, instance, undo=not (runs or routed)))
     return instance, steps
 
 

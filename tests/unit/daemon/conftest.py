@@ -16,7 +16,7 @@ from alongside.domain.history import Entry, Outcome
 from alongside.domain.instance import Instance
 from alongside.domain.policy import Watch
 from alongside.domain.release import Release
-from alongside.domain.service import Ready, ReadyKind
+from alongside.domain.service import Dependency, Ready, ReadyKind
 from alongside.domain.version import Version
 from alongside.engine.fake import FakeCompose, FakeEngine
 from alongside.engine.protocol import LABEL_ORDINAL, LABEL_SERVICE, LABEL_VERSION
@@ -66,7 +66,13 @@ class Daemon:
 
 
 @pytest.fixture
-async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
+def depends() -> tuple[Dependency, ...]:
+    """What the service depends on; for a module to say otherwise."""
+    return ()
+
+
+@pytest.fixture
+async def daemon(tmp_path: Path, depends: tuple[Dependency, ...]) -> AsyncIterator[Daemon]:
     paths = StatePaths(tmp_path)
     paths.make()
     engine, router = FakeEngine(), FakeRouter()
@@ -84,6 +90,7 @@ async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
     spec = replace(
         service(),
         ready=Ready(ReadyKind.EXEC, command=("ask",), timeout=1.0, interval=0.02),
+        depends=depends,
         watch=Watch(length=30, every=0.02, failures=2, within=0.5),
     )
     made: list[Instance] = []
@@ -95,7 +102,10 @@ async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
         instance = allocate(one, await context.observe("dns", [one]))
         context.instances.add(instance)
         context.instances.want(instance, "running")
-        engine.create(instance.name, image.id, labels=labels)
+        network = instance.network
+        engine.add_network(network, instance.subnet.bridge)
+        addresses = {network: instance.subnet.address4}
+        engine.create(instance.name, image.id, labels=labels, network=network, ipv4=addresses)
         await engine.start(instance.name)
         made.append(instance)
     number = context.journal.begin(

@@ -239,8 +239,28 @@ class Instance(Places):
     started: datetime | None
 
 
+class Dependency(Document):
+    """A container of what the versions of a repository share."""
+
+    name: Annotated[str | None, Field(description="The container's; null where there is none.")]
+    repository: str
+    service: Annotated[str, Field(description="In the compose file.", examples=["db"])]
+    state: State
+    health: Health
+    exit_code: int | None
+    restarts: Restarts
+    started: datetime | None
+    needed_by: Annotated[
+        list[str],
+        Field(description="The versions that are up and need it.", examples=[["web@1.1.0"]]),
+    ]
+
+
 class Instances(Document):
     instances: list[Instance]
+    dependencies: Annotated[
+        list[Dependency], Field(description="What versions share, `shared: true`.")
+    ]
 
 
 class Target(Share):

@@ -25,11 +25,20 @@ def instances(facts: Facts) -> Seen:
             find(
                 f"{one.name} is to run, and {state}.",
                 means,
-                "See why it ended, and start it.",
+                "The daemon brings it back; see what ended it.",
                 f"alongside logs {one.reference} --tail 20",
                 f"alongside up {one.reference}",
             )
         )
+    found += [
+        problem(
+            sentence,
+            "Versions that need it may fail although they are running.",
+            "The daemon brings it back; see what ended it.",
+            "alongside ps",
+        )
+        for sentence in seen(facts.wanted).lacking
+    ]
     running = f"{len(wanted)} to run, and all do" if wanted else "none is to run"
     return Seen.of(found, running)
 
