@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
-from alongside.daemon import trees, ways
+from alongside.daemon import beforehand, trees, ways
 from alongside.daemon.context import Context
 from alongside.daemon.images import load_image
 from alongside.daemon.projects import instance_project, shared_project
@@ -47,6 +47,7 @@ class Reconciler:
         The intent is written before the kernel is touched, so an operation that has changed the
         routes wanted goes forward, and any other has switched nothing.
         """
+        beforehand.settle(self._context)
         journal = self._context.journal
         singletons = self._context.instances.singletons()
         trials = {trial.operation for trial in self._context.trials.all()}
@@ -177,6 +178,7 @@ class Reconciler:
         """The engine is there, for the first time or again."""
         await self._refresh_bridges()
         await self._untag_unreleased()
+        await beforehand.put_back(self._context)
         instances = self._context.instances
         routed = {
             (route.service, version)
@@ -231,6 +233,8 @@ class Reconciler:
             return
         try:
             async with context.locks[release.reference]:
+                if context.instances.wanted(instance) == "stopped":
+                    return  # an operation that went on meanwhile has ended it
                 container = await context.engine.container(instance.name)
                 paused = context.instances.wanted(instance) == "paused"
                 if container is not None and container.state == "paused" and paused:

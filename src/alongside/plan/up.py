@@ -60,7 +60,7 @@ def running(
         steps.append(Wake(instance))
     elif not runs:
         steps.append(Start(release, instance))
-    steps.append(AwaitReady(release, instance, undo=not runs))
+    steps.append(AwaitReady(release, instance))
     return instance, steps
 
 
