@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -114,6 +115,36 @@ def test_where_it_fails_nothing_is_switched(repository: Repository, verb: str) -
     assert "no such column" in entry["output"]
     states = alongside.host.docker(["ps", "--format", "{{.Names}}"]).stdout
     assert f"web-{name}" not in states, "it was not started either"
+
+
+def test_what_failed_is_not_started_by_the_next_start_of_the_daemon(
+    repository: Repository,
+) -> None:
+    alongside, host = repository.alongside, repository.alongside.host
+    alongside("activate", "web@2")
+    repository.release("7", {"compose.yaml": compose("before: 'exit 4'")})
+    alongside.refused("activate", "web@7")
+    alongside.stop()
+    host.docker(["stop", "--time", "0", "web-2"])
+    alongside.start()
+    wait_until(lambda: "starting web-2, which is wanted" in alongside.words())
+    # What it starts by itself comes before it looks at what its ports follow.
+    wait_until(lambda: alongside.api("/v1/status")["problems"] == [] and runs(host, "web-2"))
+    alongside("up", "web@1")
+    assert not runs(host, "web-7")
+    assert "starting web-7" not in alongside.words()
+    assert answers(alongside) == "2"
+
+
+def runs(host: Host, name: str) -> bool:
+    return name in host.docker(["ps", "--format", "{{.Names}}"]).stdout.split()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.05)
 
 
 def test_killed_on_the_way_it_runs_again(repository: Repository) -> None:

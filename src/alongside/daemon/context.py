@@ -44,6 +44,7 @@ from alongside.store.journal import Journal
 from alongside.store.releases import Releases
 from alongside.store.routes import Routes
 from alongside.store.trials import Trials
+from alongside.store.wanted_before import WantedBefore
 
 if TYPE_CHECKING:
     from alongside.daemon.collector import Collector
@@ -93,6 +94,7 @@ class Context:
         self.routes = Routes(self.database)
         self.assignments = Assignments(self.database)
         self.journal = Journal(self.database)
+        self.wanted_before = WantedBefore(self.database)
         self.trials = Trials(self.database)
         self.former = Formers(self.database)
         self.holds = Holds(self.database)

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from alongside.daemon import faults, ways
 from alongside.daemon.background import in_background
 from alongside.daemon.before import run_before
+from alongside.daemon.beforehand import Beforehand
 from alongside.daemon.context import Context
+from alongside.daemon.first_error import added_to
 from alongside.daemon.former import ITSELF, record_former
 from alongside.daemon.images import load_image, remove_release
 from alongside.daemon.mending import bring_up, start_shared
@@ -22,7 +24,14 @@ from alongside.daemon.projects import instance_project
 from alongside.daemon.singletons import converge, prepare, record_singleton, tidy
 from alongside.daemon.writers import refuse_writers_beside
 from alongside.domain.deployment import Former
-from alongside.domain.errors import AlongsideError, Conflict, NotReady, StepFailed, said_of
+from alongside.domain.errors import (
+    AlongsideError,
+    Conflict,
+    NotReady,
+    StepFailed,
+    add_words,
+    said_of,
+)
 from alongside.domain.history import Actor, Outcome
 from alongside.domain.port import Port
 from alongside.domain.version import Version
@@ -93,10 +102,12 @@ class Executor:
         self.verdict: asyncio.Future[Verdict] | None = None  # where a version is on trial now
         self.gap: float | None = None
         self._assigned: tuple[Port, ...] = ()  # or taken back
+        self.before: Beforehand | None = None  # what was wanted of the plan's instances
         self._former: list[Former] = []  # of the service, before its routes were changed
         self._undo: Callable[[], None] | None = None  # takes the intent back, once it is written
         self._may_put_back = False  # a singleton's old instance
         self._settled = False  # from here on a failure takes nothing back
+        self._for_ports = False  # what runs on the way is wanted for the ports that follow
         self._actions: dict[type, Callable[[Any], Awaitable[None]]] = {
             Allocate: self._allocate,
             StartShared: self._start_shared,
@@ -119,19 +130,22 @@ class Executor:
         }
 
     async def run(self, plan: Plan, actor: Actor, message: str, emit: Emit) -> None:
-        """Carry the plan out. Raises what a step raises; the routes are then the old ones,
-        unless the kernel had the new ones already. An operation whose version is then on trial
-        is ended by the verdict."""
-        journal = self._context.journal
-        operation = journal.begin(
-            plan.verb,
-            plan.service,
-            actor,
-            before=plan.before,
-            after=plan.after,
-            message=message,
-            going_back=self._goes_back(plan),
-        )
+        """Carry the plan out. Raises what a step raises; the routes, and what is wanted of
+        instances, are then the old ones, unless the kernel had the new ones already. An operation
+        whose version is then on trial is ended by the verdict."""
+        context, journal = self._context, self._context.journal
+        self.before = before = Beforehand(context, plan)
+        with context.database.transaction():
+            operation = journal.begin(
+                plan.verb,
+                plan.service,
+                actor,
+                before=plan.before,
+                after=plan.after,
+                message=message,
+                going_back=self._goes_back(plan),
+            )
+            before.remember(operation)
         self.operation, self._emit = operation, emit
         self._actor, self._verb, self._service = actor.name, plan.verb, plan.service
         emit(
@@ -144,36 +158,59 @@ class Executor:
         )
         self._undo = None
         self._may_put_back, self._settled = plan.singleton, False
+        self._for_ports = plan.routes is not None
         try:
             for position in range(1, len(plan.steps) + 1):
                 await self._step(operation, plan, position, emit)
         except BaseException as error:
-            try:
-                if self._undo is not None:
-                    self._context.database.reserve.release()  # it may be what had filled the disk
-                    with self._context.database.transaction():
-                        self._undo()
-                        journal.mark_routed(operation, False)
-                    await self._commit_back()
-            except AlongsideError as second:
-                raise await self._go_forward(plan, second) from error
-            if self._may_put_back:
-                await self._put_back(plan, error)
-            if self._settled and isinstance(error, AlongsideError):
+            if not self._settled:
+                await self._take_all_back(plan, error)
+            elif isinstance(error, AlongsideError):
                 rest = error.hint.removeprefix("Nothing has changed. ")
                 error.hint = f"What was asked for had been done by then. {rest}".strip()
-            journal.end(operation, Outcome.FAILED, said_of(error))
-            if isinstance(error, AlongsideError) and error.log and not journal.output(operation):
-                journal.write(operation, error.log)
+            with added_to(error):
+                if self._settled:
+                    before.forget()
+                journal.end(operation, Outcome.FAILED, said_of(error))
+                log = error.log if isinstance(error, AlongsideError) else ()
+                if log and not journal.output(operation):
+                    journal.write(operation, log)
             raise
         finally:
-            self._context.switching_now.discard(plan.service)
+            context.switching_now.discard(plan.service)
         if plan.trial is not None:
+            with context.database.transaction(durable=False):
+                before.forget()
             return
         detail = plan.reason
         if self.gap is not None:
             detail = f"none ran for {self.gap:.2f} s"
-        journal.end(operation, Outcome.DONE if plan.steps else Outcome.UNCHANGED, detail)
+        with context.database.transaction():
+            before.forget()
+            journal.end(operation, Outcome.DONE if plan.steps else Outcome.UNCHANGED, detail)
+
+    async def _take_all_back(self, plan: Plan, error: BaseException) -> None:
+        """What is written at once, then the kernel and the engine; `error` tells what of it
+        fails as well."""
+        assert self.before is not None  # noqa: S101 - it has begun
+        taken = False
+        with added_to(error):
+            self._context.database.reserve.release()  # it may be what had filled the disk
+            with self._context.database.transaction():
+                if self._undo is not None:
+                    self._undo()
+                    self._context.journal.mark_routed(self.operation, False)
+                self.before.want_again()
+            taken = True
+        if not taken:
+            if self._undo is not None:
+                await self._go_forward(plan, error)
+            return
+        if self._undo is not None:
+            await self._commit_back(error)
+        await self.before.put_back(error)
+        if self._may_put_back:
+            await self._put_back(plan, error)
 
     def _goes_back(self, plan: Plan) -> bool:
         """To what was before; by hand it may be called so, too."""
@@ -218,6 +255,8 @@ class Executor:
             context.switching_now.add(plan.service)
         elif isinstance(step, RecordAssignments):
             self._undo = partial(context.assignments.replace, step.ports, step.seen)
+        elif isinstance(step, Forget):
+            self._undo = partial(context.instances.add, step.instance)
         if position == plan.settled_at:
             self._undo, self._may_put_back, self._settled = None, False, True
             context.switching_now.discard(plan.service)
@@ -269,7 +308,11 @@ class Executor:
         # obstacle: the instance's is the narrower one.
         pool = self._context.pool.ipv4
         await check_pool(step.instance.subnet.ipv4, shortest=pool.prefixlen)
-        self._context.instances.add(step.instance)
+        with self._context.database.transaction():
+            self._context.instances.add(step.instance)
+            if self._for_ports:
+                # It is to run once what goes before its start has come to pass.
+                self._context.instances.want(step.instance, "stopped")
         if self._context.ipv6:
             await ensure_proxy_address(step.instance.subnet.proxy6)
         await self._context.commit()  # the guard stands before the container does
@@ -301,14 +344,8 @@ class Executor:
         self.verdict = watcher.open(step.release, step.seconds, self.operation, emit)
 
     async def _start(self, step: Start) -> None:
-        instances = self._context.instances
-        before = instances.wanted(step.instance)
-        instances.want(step.instance, "running")
-        try:
-            container = await bring_up(self._context, step.release, step.instance)
-        except AlongsideError:
-            instances.want(step.instance, before)  # or it would be tried again and again
-            raise
+        self._context.instances.want(step.instance, "running")
+        container = await bring_up(self._context, step.release, step.instance)
         if step.release.spec.host_network:
             return
         gateway = default_gateway(container.pid) if container.pid else None
@@ -321,21 +358,15 @@ class Executor:
         await ways.look(self._context, step.instance, container)
 
     async def _await_ready(self, step: AwaitReady) -> None:
-        try:
-            ready, address = asked_at(step.release.spec, step.instance)
-            folder = self._context.paths.compose_file(step.release).parent
-            await wait_ready(ready, address, step.instance, self._context.engine, folder=folder)
-            if not await self._reachable6(step):
-                raise NotReady(
-                    f"{step.instance.name} did not become ready: its IPv6 address "
-                    f"{step.instance.subnet.address6} is still tentative.",
-                    hint="Somebody else on its network may have the address: ip -6 neighbour.",
-                )
-        except NotReady:
-            if step.undo:
-                self._context.instances.want(step.instance, "stopped")
-                await self._context.engine.stop(step.instance.name)
-            raise
+        ready, address = asked_at(step.release.spec, step.instance)
+        folder = self._context.paths.compose_file(step.release).parent
+        await wait_ready(ready, address, step.instance, self._context.engine, folder=folder)
+        if not await self._reachable6(step):
+            raise NotReady(
+                f"{step.instance.name} did not become ready: its IPv6 address "
+                f"{step.instance.subnet.address6} is still tentative.",
+                hint="Somebody else on its network may have the address: ip -6 neighbour.",
+            )
 
     async def _reachable6(self, step: AwaitReady) -> bool:
         container = await self._context.engine.container(step.instance.name)
@@ -343,12 +374,15 @@ class Executor:
             return True
         return await settled6(container.pid)
 
-    async def _commit_back(self) -> None:
-        """The kernel may have had the new routes already: one that was cut off says nothing."""
-        try:
-            await to_its_end(self._context.commit())
-        except AlongsideError as error:
-            self._context.problems["table"] = error.message  # the reconciler looks again
+    async def _commit_back(self, error: BaseException) -> None:
+        """The kernel may have had the new routes already: one that was cut off says nothing.
+        What fails is told with `error`."""
+        with added_to(error):
+            try:
+                await to_its_end(self._context.commit())
+            except AlongsideError as second:
+                self._context.problems["table"] = second.message  # the reconciler looks again
+                raise
 
     async def _switch(self, _: Switch) -> None:
         await to_its_end(self._context.commit())
@@ -384,17 +418,19 @@ class Executor:
     async def _tidy_singleton(self, step: TidySingleton) -> None:
         await tidy(self._context, step.service)
 
-    async def _go_forward(self, plan: Plan, error: AlongsideError) -> AlongsideError:
+    async def _go_forward(self, plan: Plan, error: BaseException) -> None:
         """The intent is written and cannot be taken back. So the kernel follows it: the old state
         in one and the new one in the other is neither. A singleton's container follows when the
-        daemon meets the engine the next time. Returns the error that says so."""
-        await self._context.commit()
-        return StepFailed(
-            error.message,
-            hint=f"What was asked for {plan.service} had been written before that, and the ports "
-            "are as it says: look at `alongside status`, and at the free space of the state "
-            "folder.",
+        daemon meets the engine the next time. `error` says so."""
+        await self._commit_back(error)
+        said = (
+            f"What was asked for {plan.service} had been written before that, and the ports are as "
+            "it says: look at `alongside status`, and at the free space of the state folder."
         )
+        if isinstance(error, AlongsideError):
+            error.hint = said
+        else:
+            add_words(error, said)
 
     async def _put_back(self, plan: Plan, error: BaseException) -> None:
         """The one that ran before runs again, and `error` says whether it does."""
@@ -406,10 +442,10 @@ class Executor:
         except AlongsideError as second:
             said = f"{plan.service}@{old} could not be started again: {second.message}"
             context.problems[f"start {plan.service}-current"] = said
+            add_words(error, said)
         else:
-            said = f"{plan.service}@{old} runs again." if old else ""
-        if isinstance(error, AlongsideError) and said:
-            error.message = f"{error.message} {said}"
+            if old:
+                add_words(error, f"{plan.service}@{old} runs again.")
 
     async def _stop(self, step: Stop) -> None:
         self._context.instances.want(step.instance, "stopped")

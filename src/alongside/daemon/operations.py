@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from alongside.domain.errors import AlongsideError, Conflict, NotFound
+from alongside.domain.errors import AlongsideError, Conflict, NotFound, notes_of
 from alongside.domain.history import Actor
 
 Event = dict[str, Any]
@@ -151,7 +151,9 @@ def bug(error: Exception) -> dict[str, Any]:
         "type": "urn:alongside:bug",
         "title": "bug",
         "status": 500,
-        "detail": f"The daemon failed in a way that nobody foresaw: {error!r}.",
+        "detail": " ".join(
+            [f"The daemon failed in a way that nobody foresaw: {error!r}.", *notes_of(error)]
+        ),
         "hint": "Its log has the whole of it.",
         "log": [],
     }

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
-from alongside.daemon import supervise, trees, ways
+from alongside.daemon import beforehand, supervise, trees, ways
 from alongside.daemon.context import Context
 from alongside.daemon.manifest import forget_lost
 from alongside.daemon.supervise import Part
@@ -45,6 +45,7 @@ class Reconciler:
         The intent is written before the kernel is touched, so an operation that has changed the
         routes wanted goes forward, and any other has switched nothing.
         """
+        beforehand.settle(self._context)
         journal = self._context.journal
         singletons = self._context.instances.singletons()
         trials = {trial.operation for trial in self._context.trials.all()}
@@ -196,6 +197,7 @@ class Reconciler:
         self._context.news.tell()
         self._context.healing.met()
         await self._untag_unreleased()
+        await beforehand.put_back(self._context)
         self._changed.set()
         for service in {route.service for route in self._context.routes.all() if route.follows}:
             for sentence in await follow(self._context, service, lambda _: None):

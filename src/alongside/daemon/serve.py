@@ -126,8 +126,11 @@ async def _serve(context: Context, socket: Path, loading: Awaitable[_Loaded]) ->
     # The table stays: traffic flows while the daemon is down.
     await operations.cancel()
     await context.watcher.close()
-    for task in context.background:
+    background = list(context.background)
+    for task in background:
         task.cancel()
+    # They take back what they had begun, which needs the engine and the state.
+    await asyncio.gather(*background, return_exceptions=True)
     await context.engine.close()
     context.database.close()
     socket.unlink(missing_ok=True)

@@ -35,6 +35,9 @@ class AlongsideError(Exception):
         self.hint = hint
         self.log = tuple(log)
 
+    def __str__(self) -> str:
+        return self.message  # which may have been added to
+
     def to_problem(self) -> dict[str, Any]:
         """The error as problem+json (RFC 9457), with `hint` and `log` as extensions."""
         return {
@@ -131,4 +134,19 @@ def from_problem(problem: Mapping[str, Any]) -> AlongsideError:
 
 def said_of(error: BaseException) -> str:
     """An error in the words that the history keeps."""
-    return error.message if isinstance(error, AlongsideError) else str(error) or repr(error)
+    if isinstance(error, AlongsideError):
+        return error.message
+    return " ".join([str(error) or repr(error), *notes_of(error)])
+
+
+def add_words(error: BaseException, said: str) -> None:
+    """What is to be told with an error, after its own words; once, where it says so already."""
+    if isinstance(error, AlongsideError):
+        if said not in error.message:
+            error.message = f"{error.message} {said}"
+    elif said not in notes_of(error):
+        error.add_note(said)
+
+
+def notes_of(error: BaseException) -> list[str]:
+    return list(getattr(error, "__notes__", ()))

@@ -77,7 +77,7 @@ def plan_singleton(
         RecordSingleton(service, old, new, routes, observed.routes_of(service)),
         *_switch(routes, observed.routes_of(service)),
         ReplaceSingleton(service),
-        AwaitReady(release, new, undo=False),
+        AwaitReady(release, new),
         *_clean(routes, observed.routes_of(service)),
         TidySingleton(service),
     ]

@@ -43,7 +43,7 @@ def plan_keep(release: Release, kept: StandbyAs | None, observed: Observed) -> P
     if kept in (None, StandbyAs.STOPPED):
         steps.append(Stop(instance))
     elif kept is StandbyAs.PAUSED and container.state != "paused":
-        steps += [AwaitReady(release, instance, undo=False), Pause(instance)]
+        steps += [AwaitReady(release, instance), Pause(instance)]
     elif kept is StandbyAs.RUNNING and container.state == "paused":
-        steps += [Wake(instance), AwaitReady(release, instance, undo=False)]
+        steps += [Wake(instance), AwaitReady(release, instance)]
     return Plan(plan.verb, plan.service, plan.before, plan.after, steps)

@@ -66,12 +66,11 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class AwaitReady:
-    """Ask the instance until it answers as it should. `undo`: stop it again if it does not."""
+    """Ask the instance until it answers as it should."""
 
     name: ClassVar[str] = "await-ready"
     release: Release
     instance: Instance
-    undo: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,9 +63,7 @@ def running(
         steps.append(Wake(instance))
     elif broken or not runs:
         steps.append(Start(release, instance))
-    # One that has ports is not stopped, whatever becomes of it.
-    routed = release.version in observed.routed(release.service)
-    steps.append(AwaitReady(release, instance, undo=not (runs or routed)))
+    steps.append(AwaitReady(release, instance))
     return instance, steps
 
 

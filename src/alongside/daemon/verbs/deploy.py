@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from alongside.daemon import ways
 from alongside.daemon.context import Context
 from alongside.daemon.executor import Executor
+from alongside.daemon.first_error import added_to
 from alongside.daemon.locks import holding
 from alongside.daemon.operations import Emit
 from alongside.daemon.verbs.activate import now_reach, with_others
@@ -26,7 +27,7 @@ from alongside.domain.release import Release
 from alongside.plan.beside import is_singleton
 from alongside.plan.deploy import plan_deploy
 from alongside.plan.rollback import plan_rollback, rollback_target
-from alongside.plan.steps import Plan, Start
+from alongside.plan.steps import Plan
 
 T = TypeVar("T")
 
@@ -61,8 +62,7 @@ async def deploy(
             )
             result = await _unless(asked.abort, work)
     except _Aborted as aborted:
-        kept = await _leave(context, plan, releases, aborted.by, emit)
-        raise _given_up(release, aborted.by, kept) from None
+        raise await _leave(context, plan, executor, releases, aborted.by, emit) from None
     finally:
         context.retirement.wake()  # it waits until nothing is deployed
     if executor.verdict is not None:
@@ -106,10 +106,15 @@ def _lost(release: Release, verdict: Verdict) -> str:
 
 
 async def _leave(
-    context: Context, plan: Plan, releases: list[Release], by: Actor, emit: Emit
-) -> str:
-    """Everything as it was before the plan that was cut off: the ports, and what runs. Returns why
-    it could not be."""
+    context: Context,
+    plan: Plan,
+    executor: Executor,
+    releases: list[Release],
+    by: Actor,
+    emit: Emit,
+) -> AlongsideError:
+    """Everything as it was before the plan that was cut off: the ports, and what runs. Returns
+    the error that says so, and what could not be."""
     service, release, kept = plan.service, releases[0], ""
     current = context.in_force(service)
     if plan.before != plan.after and current == release:
@@ -121,17 +126,20 @@ async def _leave(
                 await Executor(context).run(undo, by, f"{release.reference} was given up", emit)
         except AlongsideError as error:
             kept = error.message
+    given_up = _given_up(release, by, kept)
+    if executor.before is None:
+        return given_up  # before it had begun
     async with holding(context, releases):
         routed = {
             (route.service, version)
             for route in context.routes.all()
             for version in route.split.versions
         }
-        for step in plan.steps:
-            if isinstance(step, Start) and (service, step.release.version) not in routed:
-                context.instances.want(step.instance, "stopped")
-                await context.engine.stop(step.instance.name)
-    return kept
+        with added_to(given_up):
+            with context.database.transaction():
+                executor.before.want_again(routed)
+            await executor.before.put_back(given_up, routed)
+    return given_up
 
 
 def _given_up(release: Release, by: Actor, kept: str) -> AlongsideError:
