@@ -8,20 +8,20 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 from alongside.daemon import trees, ways
+from alongside.daemon.build_names import take_back_all
 from alongside.daemon.context import Context
-from alongside.daemon.images import load_image
+from alongside.daemon.images import hold_images, load_image
 from alongside.daemon.manifest import forget_lost
 from alongside.daemon.projects import instance_project, shared_project
 from alongside.daemon.singletons import converge, finish, tidy
 from alongside.daemon.verbs.follow import follow
 from alongside.domain.deployment import Trial
-from alongside.domain.errors import AlongsideError, Conflict, Unavailable
+from alongside.domain.errors import AlongsideError, Conflict, StepFailed, Unavailable
 from alongside.domain.history import Entry, Outcome
 from alongside.domain.instance import Instance
 from alongside.domain.release import Release
 from alongside.domain.service import Sharing
 from alongside.domain.version import Version
-from alongside.engine.protocol import LABEL_SERVICE, LABEL_VERSION
 from alongside.host.addresses import check_pool
 from alongside.host.proxy_address import ensure_proxy_address
 from alongside.plan.beside import is_singleton
@@ -179,7 +179,7 @@ class Reconciler:
     async def _meet_engine(self) -> None:
         """The engine is there, for the first time or again."""
         await self._refresh_bridges()
-        await self._untag_unreleased()
+        await self._tidy_images()
         instances = self._context.instances
         routed = {
             (route.service, version)
@@ -282,19 +282,19 @@ class Reconciler:
             self._context.database.keep(BRIDGES, " ".join(sorted(bridges)))
             await self._commit()
 
-    async def _untag_unreleased(self) -> None:
-        """An image that was built and whose release was never recorded: the daemon died between.
-        Its name is taken off; a build of that tag starts anew."""
+    async def _tidy_images(self) -> None:
+        """An image that was built and whose release was never recorded, as the daemon died
+        between, loses its names; a build of that tag starts anew. And every release's image has
+        a name of ours, also one that an older alongside built."""
         context = self._context
-        if context.locks["builds"].locked():
-            return
-        for image in await context.engine.images():
-            service, version = image.labels[LABEL_SERVICE], image.labels.get(LABEL_VERSION, "")
-            if context.releases.get(service, Version(version)) is None:
-                for tag in image.tags:
-                    if tag.endswith(f":{version}"):
-                        _log.info("untagging %s: it was built, but never released", tag)
-                        await context.engine.untag(tag)
+        try:
+            if not context.locks["builds"].locked():
+                async with context.locks["builds"]:
+                    await take_back_all(context)
+            await hold_images(context)
+            context.problems.pop("images", None)
+        except StepFailed as error:  # what runs does not depend on names
+            context.problems["images"] = f"Names of images are not as they should be: {error}"
 
     async def _commit(self) -> None:
         await self._context.commit()

@@ -6,7 +6,10 @@ what is to run does. A replacement is that, prepared, and so is finishing one th
 
 from __future__ import annotations
 
+import logging
+
 from alongside.daemon.context import Context
+from alongside.daemon.images import give_name
 from alongside.daemon.projects import instance_project
 from alongside.domain.errors import AlongsideError, NotReady, StepFailed
 from alongside.domain.history import Entry, Outcome
@@ -20,6 +23,8 @@ from alongside.plan.activate import routes_of
 from alongside.plan.steps import RecordSingleton
 from alongside.ready import asked_at, wait_ready
 
+_log = logging.getLogger(__name__)
+
 
 async def prepare(context: Context, release: Release, instance: Instance) -> None:
     """Make the container, and all that it needs, while the old one runs under another name."""
@@ -29,7 +34,10 @@ async def prepare(context: Context, release: Release, instance: Instance) -> Non
     if own:
         await context.compose.up(project, own)
     await context.compose.create(project, [release.service])
-    await context.engine.tag_image(release.image_id, f"{release.spec.image}:current")
+    name = f"{release.spec.image}:current"
+    whose = await give_name(context, name, release.image_id, release.service, release.repository)
+    if whose:
+        _log.warning("%s was left alone: it is %s", name, whose)
 
 
 async def _step_aside(context: Context, instance: Instance) -> None:
