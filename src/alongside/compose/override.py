@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from datetime import datetime
 from ipaddress import IPv6Network
 from typing import Any
 
 from alongside.compose.merge import Override, Reset, dump
 from alongside.compose.sharing import mounted
+from alongside.domain.image_names import copy_name, former_copy_name, held_name
 from alongside.domain.instance import Instance, slug
 from alongside.domain.release import Release
 from alongside.domain.service import Dependency, Service, Sharing
@@ -36,9 +37,12 @@ def build_override(
     source: str,
     repository: str,
     created: datetime,
+    others: Iterable[str] = (),
 ) -> str:
-    """For the build: the images' names, and labels that say what they are (OCI image
-    specification, annotations) and suffice to find a release again."""
+    """For the build: names of ours for the images, and labels that say what they are (OCI image
+    specification, annotations) and suffice to find a release again. The person's own names, and
+    those of `build.tags`, are not the build's to give: they may be another image's. `others`: what
+    else the file builds, which Compose may build on the way (`additional_contexts`)."""
     labels = {
         "org.opencontainers.image.version": str(version),
         "org.opencontainers.image.revision": commit,
@@ -51,17 +55,21 @@ def build_override(
         LABEL_COMMIT: commit,
         LABEL_REPOSITORY: repository,
     }
-    services = {
+    services: dict[str, Any] = {
         service.name: {
-            "image": f"{service.image}:{version}",
-            "build": {"labels": labels | release},
+            "image": held_name(service.name, version),
+            "build": {"labels": labels | release, "tags": Reset()},
         }
     }
     for one in _copies(service):
         services[one.name] = {
-            "image": _copy_image(service, one, version),
-            "build": {"labels": labels},
+            "image": copy_name(service.name, one.name, version),
+            "build": {"labels": labels, "tags": Reset()},
         }
+    for name in others:
+        if name not in services:
+            image = copy_name(service.name, name, version)
+            services[name] = {"image": image, "build": {"tags": Reset()}}
     return dump({"services": services})
 
 
@@ -70,19 +78,23 @@ def build_targets(service: Service) -> list[str]:
     return [service.name, *(one.name for one in _copies(service))]
 
 
-def built_images(release: Release) -> list[str]:
-    """The names of all images that were built for a release."""
-    copies = [_copy_image(release.spec, one, release.version) for one in _copies(release.spec)]
-    return [release.image, *copies]
+def held_names(service: Service, version: Version) -> list[str]:
+    """Names of ours for all images that are built for a release: its own first, then those of
+    what it has a copy of."""
+    copies = [copy_name(service.name, one.name, version) for one in _copies(service)]
+    return [held_name(service.name, version), *copies]
+
+
+def former_copies(release: Release) -> dict[str, str]:
+    """The names of its copies, by those that the first alongside gave them."""
+    return {
+        former_copy_name(release, one.name): copy_name(release.service, one.name, release.version)
+        for one in _copies(release.spec)
+    }
 
 
 def _copies(service: Service) -> list[Dependency]:
     return [one for one in service.depends if one.built]
-
-
-def _copy_image(service: Service, dependency: Dependency, version: Version) -> str:
-    """A name apart from the dependency's own releases, which are made by other builds."""
-    return f"{service.image}/{slug(dependency.name)}:{version}"
 
 
 def override(
@@ -234,7 +246,7 @@ def _own_dependency(release: Release, dependency: Dependency, raw: Model) -> dic
     settings: dict[str, Any] = {"container_name": Reset(), "ports": Reset()}
     if dependency.built:
         settings |= {
-            "image": _copy_image(release.spec, dependency, release.version),
+            "image": copy_name(release.service, dependency.name, release.version),
             "build": Reset(),
             "pull_policy": "never",
         }

@@ -10,12 +10,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from alongside.daemon.half_open import HalfOpen
+from alongside.daemon.known_images import image_ids
 from alongside.daemon.news import News
 from alongside.daemon.operations import Operations
 from alongside.daemon.paths import StatePaths
 from alongside.daemon.supervise import Supervisor
 from alongside.domain.deployment import Mark
 from alongside.domain.history import trail
+from alongside.domain.image_names import held_repository
 from alongside.domain.instance import Instance
 from alongside.domain.port import Port, Protocol
 from alongside.domain.release import Release
@@ -165,9 +167,9 @@ class Context:
         versions, ports = list(versions), list(ports)
         names = {f"{release.service}-{release.version}" for release in versions}
         names |= {f"{release.service}-current" for release in versions if is_singleton(release)}
-        containers, image_ids, (held, heard), copies, (networks, needy) = await asyncio.gather(
+        containers, images, (held, heard), copies, (networks, needy) = await asyncio.gather(
             self._containers(names),
-            self._images(versions),
+            image_ids(self.engine, versions),
             self._holders(ports),
             self.copies([release for release in versions if is_singleton(release)][:1]),
             self.healing.look_at(versions),
@@ -179,7 +181,7 @@ class Context:
             containers=containers,
             networks=networks,
             needy=needy,
-            image_ids=image_ids,
+            image_ids=images,
             routes=self.routes.all(),
             trail=self.trail(service),
             bad=self.bad(service),
@@ -200,15 +202,20 @@ class Context:
 
     async def copies(self, singletons: Iterable[Release]) -> list[str]:
         """The containers of these services that run and are none of ours: somebody started them
-        by hand, from a release's image or from one of the same repository."""
-        images = {release.spec.image: release.service for release in singletons}
+        by hand, from a release's image or from one of the same name."""
+        services, images = set(), set()
+        for release in singletons:
+            services.add(release.service)
+            # Where the person's name is another image's, what runs from that is no copy.
+            images |= {release.image.rpartition(":")[0], held_repository(release.service)}
         return [
             container.name
-            for container in (await self.engine.running() if images else ())
+            for container in (await self.engine.running() if services else ())
             if LABEL_ORDINAL not in container.labels
             and (
-                container.labels.get(LABEL_SERVICE) in images.values()
-                or container.image.partition("@")[0].rpartition(":")[0] in images
+                container.labels[LABEL_SERVICE] in services
+                if LABEL_SERVICE in container.labels
+                else container.image.partition("@")[0].rpartition(":")[0] in images
                 or container.image in images
             )
         ]
@@ -216,15 +223,6 @@ class Context:
     async def _containers(self, names: Iterable[str]) -> dict[str, Container]:
         found = await asyncio.gather(*(self.engine.container(name) for name in names))
         return {container.name: container for container in found if container is not None}
-
-    async def _images(self, releases: list[Release]) -> dict[str, str]:
-        references = [name for release in releases for name in (release.image, release.image_id)]
-        found = await asyncio.gather(*(self.engine.image(name) for name in references))
-        return {
-            name: image.id
-            for name, image in zip(references, found, strict=True)
-            if image is not None
-        }
 
     async def _holders(self, ports: list[Port]) -> tuple[list[Holder], list[Listener]]:
         heard, published = await asyncio.gather(listeners(programs=False), self.engine.published())

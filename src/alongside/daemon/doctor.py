@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from alongside.daemon.context import Context
+from alongside.daemon.known_images import image_ids
 from alongside.doctor.catalogue import HOST
 from alongside.doctor.facts import (
     Facts,
@@ -113,12 +114,10 @@ def _routed(context: Context) -> set[tuple[str, str]]:
 async def _images(context: Context) -> tuple[ImageProblem, ...] | Unseen:
     """Releases whose image is gone, or is another one now."""
     releases = context.releases.all()
-    names = [name for one in releases for name in (one.image, one.image_id)]
     try:
-        images = await asyncio.gather(*map(context.engine.image, names))
+        ids = await image_ids(context.engine, releases)
     except AlongsideError as error:
         return Unseen(error.message)
-    ids = {name: one.id for name, one in zip(names, images, strict=True) if one}
     observed = Observed(context.pool, image_ids=ids)
     routed = _routed(context)
     found = []

@@ -9,15 +9,16 @@ from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
 from alongside.daemon import beforehand, supervise, trees, ways
+from alongside.daemon.build_names import take_back_all
 from alongside.daemon.context import Context
+from alongside.daemon.images import hold_images
 from alongside.daemon.manifest import forget_lost
 from alongside.daemon.supervise import Part
 from alongside.daemon.verbs.follow import follow
 from alongside.domain.deployment import Trial
-from alongside.domain.errors import AlongsideError, Conflict, Unavailable
+from alongside.domain.errors import AlongsideError, Conflict, StepFailed, Unavailable
 from alongside.domain.history import Entry, Outcome
 from alongside.domain.version import Version
-from alongside.engine.protocol import LABEL_SERVICE, LABEL_VERSION
 from alongside.host.addresses import check_pool
 from alongside.host.proxy_address import ensure_proxy_address
 
@@ -196,7 +197,7 @@ class Reconciler:
         self._context.problems.pop("engine", None)
         self._context.news.tell()
         self._context.healing.met()
-        await self._untag_unreleased()
+        await self._tidy_images()
         await beforehand.put_back(self._context)
         self._changed.set()
         for service in {route.service for route in self._context.routes.all() if route.follows}:
@@ -224,19 +225,19 @@ class Reconciler:
             self._context.database.keep(BRIDGES, " ".join(sorted(bridges)))
             await self._commit()
 
-    async def _untag_unreleased(self) -> None:
-        """An image that was built and whose release was never recorded: the daemon died between.
-        Its name is taken off; a build of that tag starts anew."""
+    async def _tidy_images(self) -> None:
+        """An image that was built and whose release was never recorded, as the daemon died
+        between, loses its names; a build of that tag starts anew. And every release's image has
+        a name of ours, also one that an older alongside built."""
         context = self._context
-        if context.locks["builds"].locked():
-            return
-        for image in await context.engine.images():
-            service, version = image.labels[LABEL_SERVICE], image.labels.get(LABEL_VERSION, "")
-            if context.releases.get(service, Version(version)) is None:
-                for tag in image.tags:
-                    if tag.endswith(f":{version}"):
-                        _log.info("untagging %s: it was built, but never released", tag)
-                        await context.engine.untag(tag)
+        try:
+            if not context.locks["builds"].locked():
+                async with context.locks["builds"]:
+                    await take_back_all(context)
+            await hold_images(context)
+            context.problems.pop("images", None)
+        except StepFailed as error:  # what runs does not depend on names
+            context.problems["images"] = f"Names of images are not as they should be: {error}"
 
     async def _commit(self) -> None:
         await self._context.commit()

@@ -6,9 +6,11 @@ what is to run does. A replacement is that, prepared, and so is finishing one th
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 
 from alongside.daemon.context import Context
+from alongside.daemon.images import give_name
 from alongside.daemon.mending import bring_up, network_ids
 from alongside.daemon.projects import instance_project
 from alongside.daemon.writers import refuse_writers, refuse_writers_beside
@@ -25,6 +27,8 @@ from alongside.plan.steps import RecordSingleton
 from alongside.plan.well import Kind, ill
 from alongside.ready import asked_at, wait_ready
 
+_log = logging.getLogger(__name__)
+
 
 async def prepare(context: Context, release: Release, instance: Instance) -> None:
     """Make the container, and all that it needs, while the old one runs under another name."""
@@ -35,7 +39,10 @@ async def prepare(context: Context, release: Release, instance: Instance) -> Non
     if own:
         await context.compose.up(project, own)
     await context.compose.create(project, [release.service])
-    await context.engine.tag_image(release.image_id, f"{release.spec.image}:current")
+    name = f"{release.spec.image}:current"
+    whose = await give_name(context, name, release.image_id, release.service, release.repository)
+    if whose:
+        _log.warning("%s was left alone: it is %s", name, whose)
 
 
 async def _step_aside(context: Context, instance: Instance) -> None:

@@ -23,7 +23,7 @@ class Release:
     source: str  # where it was built from: a remote's URL or a path
     commit: str
     tree: str  # of its kept tree: git's name, with a number behind it where there are several
-    image: str  # repo/dns:1.0.0
+    image: str  # repo/dns:1.0.0, or our own name for it where that one is another image's
     image_id: str
     compose_file: str  # relative to the release tree
     created: datetime

@@ -115,7 +115,7 @@ def remains(settings: Settings, *, engine: bool) -> Remains:
 
 def _kept(settings: Settings) -> Remains:
     """What the state file knows; nothing where there is none, or none that can be read."""
-    from alongside.compose.override import built_images  # noqa: PLC0415
+    from alongside.compose.override import former_copies, held_names  # noqa: PLC0415
     from alongside.domain.instance import proxy_address  # noqa: PLC0415
     from alongside.router.conntrack import host_addresses  # noqa: PLC0415
     from alongside.store.assignments import Assignments  # noqa: PLC0415
@@ -139,8 +139,11 @@ def _kept(settings: Settings) -> Remains:
         database.close()
     address = str(proxy_address(IPv6Network(ula["value"]))) if ula else ""
     sources = sorted({release.source for release in releases})
+    # The person's names are found by the labels of what they name, as they may be others'.
+    names = [name for one in releases for name in held_names(one.spec, one.version)]
+    names += [name for one in releases for name in former_copies(one)]
     return Remains(
-        images=tuple(dict.fromkeys(name for one in releases for name in built_images(one))),
+        images=tuple(dict.fromkeys(names)),
         ports=tuple(str(port) for port in sorted(ports, key=lambda port: port.sort_key)),
         address=address if address in map(str, host_addresses()) else "",
         hooked=tuple(Path(one) for one in sources if _has_hooks(Path(one))),

@@ -11,6 +11,7 @@ from typing import Literal
 from alongside.domain.assignment import Assignment
 from alongside.domain.deployment import Trial
 from alongside.domain.errors import Conflict, NotFound
+from alongside.domain.image_names import held_name
 from alongside.domain.instance import Instance
 from alongside.domain.port import Port, Protocol
 from alongside.domain.release import Release
@@ -130,8 +131,15 @@ class Observed:
     def has_image(self, release: Release) -> bool:
         """Whether the engine has it; else it can be loaded. Rule 1: an image whose ID no longer
         matches its release is refused, and so is one that is gone for good."""
-        now = self.image_ids.get(release.image)
-        if now is None and release.image_id not in self.image_ids.values():
+        for name in (release.image, held_name(release.service, release.version)):
+            now = self.image_ids.get(name, release.image_id)
+            if now != release.image_id:
+                raise Conflict(
+                    f"{name} is not the image that was released as {release.reference}: "
+                    f"it is {now[:19]} now, and was {release.image_id[:19]}.",
+                    hint=f"Put the old name back: docker tag {release.image_id} {name}",
+                )
+        if release.image_id not in self.image_ids.values():
             if release.version in self.archived:
                 return False
             raise Conflict(
@@ -139,12 +147,6 @@ class Observed:
                 hint="A release never changes, so it is not built again under the same name: "
                 "tag the commit anew with another version. `x-alongside.save: true` keeps an "
                 "archive of the images of releases to come.",
-            )
-        if now is not None and now != release.image_id:
-            raise Conflict(
-                f"{release.image} is not the image that was released as {release.reference}: "
-                f"it is {now[:19]} now, and was {release.image_id[:19]}.",
-                hint=f"Put the old name back: docker tag {release.image_id} {release.image}",
             )
         return True
 

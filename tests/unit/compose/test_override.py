@@ -208,7 +208,7 @@ def test_dependencies_of_a_versions_own_claim_nothing_that_is_there_once(model: 
     for name in ("api", "queue"):
         assert "container_name" not in services[name]
         assert "ports" not in services[name]
-    assert services["api"]["image"] == "repo/web/api:1.0.0"
+    assert services["api"]["image"] == "alongside.invalid/web/api:1.0.0"
     assert "build" not in services["api"]
     assert services["queue"]["image"] == "redis"
 
@@ -275,7 +275,7 @@ def test_the_build(model: Read) -> None:
     )
     services = model(STACK, text)["services"]
     assert build_targets(one.spec) == ["web", "api"]
-    assert services["web"]["image"] == "repo/web:1e3"
+    assert services["web"]["image"] == "alongside.invalid/web:1e3"
     assert services["web"]["build"]["labels"] == {
         "org.opencontainers.image.version": "1e3",
         "org.opencontainers.image.revision": COMMIT,
@@ -286,8 +286,31 @@ def test_the_build(model: Read) -> None:
         "alongside.commit": COMMIT,
         "alongside.repository": "app",
     }
-    assert services["api"]["image"] == "repo/web/api:1e3"
+    assert services["api"]["image"] == "alongside.invalid/web/api:1e3"
     assert "alongside.service" not in services["api"]["build"]["labels"], "a copy, and no release"
+
+
+def test_a_build_gives_no_name_that_may_be_anothers(model: Read) -> None:
+    """Neither by `image:` nor by `build.tags`, nor those of what it builds on the way."""
+    stack = STACK.replace(
+        "build: .\n", "build: {context: ., tags: [debian:12, repo/web]}\n"
+    ).replace("build: other,", "build: other, image: debian,")
+    one = release(model(stack), "web", "1e3")
+    text = build_override(
+        one.spec,
+        one.version,
+        commit=COMMIT,
+        source="/srv/a",
+        repository="app",
+        created=CREATED,
+        others=["api", "other"],
+    )
+    services = model(stack, text)["services"]
+    built = {name: raw for name, raw in services.items() if raw.get("build")}
+    assert set(built) == {"web", "api", "other"}
+    for raw in built.values():
+        assert raw["image"].startswith("alongside.invalid/web")
+        assert not raw["build"].get("tags")
 
 
 @pytest.mark.parametrize("version", ["1e3", "1.10", "on", "0o17", "20261123", "null", "1_0"])

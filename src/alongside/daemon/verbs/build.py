@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from alongside.compose.files import find_compose_file, linked_files
-from alongside.compose.override import build_override, build_targets
+from alongside.compose.override import build_override, build_targets, held_names
 from alongside.compose.services import services_from
 from alongside.daemon import faults, trees
+from alongside.daemon.build_names import BuildNames, note_names, take_back
 from alongside.daemon.context import Context
-from alongside.daemon.images import save_image
+from alongside.daemon.images import give_name, save_image
 from alongside.daemon.manifest import forget_manifest
 from alongside.daemon.operations import Emit
 from alongside.daemon.projects import interpolation
 from alongside.daemon.unpacked import Unpacked
 from alongside.daemon.verbs.change import Asked, Result
 from alongside.daemon.verbs.follow import follow, would_follow
-from alongside.domain.errors import Conflict, InvalidInput, NotFound, StepFailed, said_of
+from alongside.domain.errors import (
+    AlongsideError,
+    Conflict,
+    InvalidInput,
+    NotFound,
+    StepFailed,
+    said_of,
+)
 from alongside.domain.history import Outcome
+from alongside.domain.image_names import copy_name, held_name
 from alongside.domain.nearest import nearest
 from alongside.domain.reference import containers
 from alongside.domain.release import Release
@@ -29,6 +40,10 @@ from alongside.domain.tags import claims
 from alongside.domain.version import Version
 from alongside.engine.protocol import Project
 from alongside.host.reserve import shortage
+
+Model = Mapping[str, Any]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +68,40 @@ class _Job:
     compose_file: Path  # in the unpacked folder
     service: Service
     version: Version
+    model: Model
     more: bool = False  # whether others are to be built from the same tree
 
     @property
     def image(self) -> str:
+        """The person's name for it."""
         return f"{self.service.image}:{self.version}"
+
+    @property
+    def tags(self) -> list[str]:
+        """Further names, by `build.tags`."""
+        tags = (self.model["services"][self.service.name].get("build") or {}).get("tags") or ()
+        return [tag if ":" in tag.rpartition("/")[2] else f"{tag}:latest" for tag in tags]
+
+    @property
+    def others(self) -> list[str]:
+        """What else the compose file builds."""
+        targets = build_targets(self.service)
+        services = self.model["services"].items()
+        return [name for name, raw in services if raw.get("build") and name not in targets]
+
+    def names(self) -> BuildNames:
+        service, version = self.service, self.version
+        return BuildNames(
+            service.name,
+            str(version),
+            self.source.repository,
+            own=[*held_names(service, version), *self.stray_names()],
+            others=[self.image, *self.tags],
+        )
+
+    def stray_names(self) -> list[str]:
+        """Of images that Compose may build on the way."""
+        return [copy_name(self.service.name, other, self.version) for other in self.others]
 
 
 async def build(
@@ -89,7 +133,7 @@ async def _build(
         compose_file = find_compose_file(unpacked.folder, source.compose_file)
         linked = linked_files(compose_file)
         trees.link(compose_file.parent, linked, context.paths.shared(source.repository))
-        services = await _claiming(context, source, compose_file)
+        services, model = await _claiming(context, source, compose_file)
         todo = [
             (service, version)
             for service, version in services
@@ -120,12 +164,13 @@ async def _build(
             await unpacked.seal()
         for number, (service, version) in enumerate(todo, 1):
             more = number < len(todo)
-            job = _Job(source, unpacked, compose_file, service, version, more)
-            release = await _release(context, job, asked, emit)
+            job = _Job(source, unpacked, compose_file, service, version, model, more)
+            release, notes = await _release(context, job, asked, emit)
             result["summary"].append(
                 f"{release.reference} is released: {release.image}, {release.image_id[:19]}, "
                 f"from commit {release.commit[:12]}."
             )
+            result["summary"] += notes
         return result
     finally:
         if unpacked.folder.exists():  # else it was given away
@@ -181,14 +226,16 @@ async def _unpack(context: Context, source: Source, archive: Path) -> Unpacked:
 
 async def _claiming(
     context: Context, source: Source, compose_file: Path
-) -> list[tuple[Service, Version]]:
+) -> tuple[list[tuple[Service, Version]], Model]:
+    """The services that claim the tag, and Compose's own model of the file."""
     project = Project(
         name="alongside-check",
         directory=compose_file.parent,
         files=[compose_file],
         environment=interpolation(source.tag.rpartition("/")[2]),
     )
-    services = services_from(await context.compose.config(project), file=compose_file.name)
+    model = await context.compose.config(project)
+    services = services_from(model, file=compose_file.name)
     if source.service and source.service not in {service.name for service in services}:
         raise NotFound(
             f"{compose_file.name} at {source.tag} has no released service {source.service!r}.",
@@ -211,7 +258,7 @@ async def _claiming(
     for service, version in claimed:
         _check_owner(context, source, service)
         _check_name(context, service, version)
-    return claimed
+    return claimed, model
 
 
 def _check_name(context: Context, service: Service, version: Version) -> None:
@@ -266,27 +313,30 @@ def _same(context: Context, source: Source, service: str, version: Version) -> b
     return True
 
 
-async def _release(context: Context, job: _Job, asked: Asked, emit: Emit) -> Release:
+async def _release(
+    context: Context, job: _Job, asked: Asked, emit: Emit
+) -> tuple[Release, list[str]]:
+    """The release, and what is to be said of names that its image was not given."""
     journal = context.journal
     service, version, source = job.service, job.version, job.source
     operation = journal.begin(
         "build", service.name, asked.actor, before="", after=str(version), message=asked.message
     )
     emit({"event": "operation", "id": operation, "verb": "build", "service": service.name})
+    folder = context.paths.project(f"build-{operation}")
     try:
-        image_id = await _image(context, job, operation, emit)
-        unpacked = job.unpacked
-        tree = await unpacked.keep(more=job.more)
+        image_id = await _image(context, job, operation, folder, emit)
+        image, notes = await _named(context, job, image_id)
         release = Release(
             service=service.name,
             version=version,
             repository=source.repository,
             source=source.source,
             commit=source.commit,
-            tree=tree,
-            image=job.image,
+            tree=await job.unpacked.keep(more=job.more),
+            image=image,
             image_id=image_id,
-            compose_file=str(job.compose_file.relative_to(unpacked.folder)),
+            compose_file=str(job.compose_file.relative_to(job.unpacked.folder)),
             created=datetime.now(UTC),
             spec=service,
         )
@@ -301,12 +351,39 @@ async def _release(context: Context, job: _Job, asked: Asked, emit: Emit) -> Rel
         if context.releases.get(service.name, version) is None:
             context.paths.archive_of(service.name, version).unlink(missing_ok=True)
         journal.end(operation, Outcome.FAILED, said_of(error))
+        if isinstance(error, Exception):  # else the daemon stops, and finds the folder later
+            await _take_back(context, folder)
         raise
-    return release
+    await _take_back(context, folder)
+    return release, notes
 
 
-async def _image(context: Context, job: _Job, operation: int, emit: Emit) -> str:
-    """Build the image; returns its ID."""
+async def _take_back(context: Context, folder: Path) -> None:
+    try:
+        await take_back(context, folder)
+    except AlongsideError as error:
+        _log.warning("names that a build gave are still there: %s", error.message)
+
+
+async def _named(context: Context, job: _Job, image_id: str) -> tuple[str, list[str]]:
+    """Give the image the names that people know it by, where they are no other image's. Returns
+    the name that it goes by, and what is to be said of the others."""
+    held = held_name(job.service.name, job.version)
+    known, notes = held, []
+    for name in (job.image, *job.tags):
+        whose = await give_name(context, name, image_id, job.service.name, job.source.repository)
+        if not whose and name == job.image:
+            known = name
+        if whose:
+            notes.append(
+                f"{name} was left alone, as it is {whose}. The image of "
+                f"{job.service.name}@{job.version} is {held}."
+            )
+    return known, notes
+
+
+async def _image(context: Context, job: _Job, operation: int, folder: Path, emit: Emit) -> str:
+    """Build the image in our name for it; returns its ID. `folder` is there afterwards."""
     step = {
         "event": "step",
         "position": 1,
@@ -320,36 +397,37 @@ async def _image(context: Context, job: _Job, operation: int, emit: Emit) -> str
         )
     context.journal.step(operation, 1, "build-image", "started")
     emit({**step, "state": "started"})
-    folder = context.paths.project(f"build-{operation}")
     folder.mkdir(parents=True)
-    try:
-        override = folder / "override.yaml"
-        override.write_text(
-            build_override(
-                job.service,
-                job.version,
-                commit=job.source.commit,
-                source=job.source.source,
-                repository=job.source.repository,
-                created=datetime.now(UTC),
-            )
+    note_names(folder, job.names())
+    override = folder / "override.yaml"
+    override.write_text(
+        build_override(
+            job.service,
+            job.version,
+            commit=job.source.commit,
+            source=job.source.source,
+            repository=job.source.repository,
+            created=datetime.now(UTC),
+            others=job.others,
         )
-        project = Project(
-            name="alongside-build",
-            directory=job.compose_file.parent,
-            files=[job.compose_file, override],
-            environment=interpolation(str(job.version)),
-        )
-        faults.point("build-image", "before")
-        async for line in context.compose.build(project, build_targets(job.service)):
-            emit({"event": "log", "text": line})
-        faults.point("build-image", "after")
-    finally:
-        trees.discard(folder)
-    image = await context.engine.image(job.image)
+    )
+    project = Project(
+        name="alongside-build",
+        directory=job.compose_file.parent,
+        files=[job.compose_file, override],
+        environment=interpolation(str(job.version)),
+    )
+    faults.point("build-image", "before")
+    async for line in context.compose.build(project, build_targets(job.service)):
+        emit({"event": "log", "text": line})
+    faults.point("build-image", "after")
+    for name in job.stray_names():
+        await context.engine.untag(name)
+    held = held_name(job.service.name, job.version)
+    image = await context.engine.image(held)
     if image is None:
         raise StepFailed(
-            f"Compose built {job.service.name}, but there is no image {job.image}.",
+            f"Compose built {job.service.name}, but there is no image {held}.",
             hint="Its `build:` may name an output or a builder that does not load the image.",
         )
     context.journal.step(operation, 1, "build-image", "done")
