@@ -15,7 +15,7 @@ from alongside.daemon.context import Context
 from alongside.daemon.former import ITSELF, record_former
 from alongside.daemon.images import load_image, remove_release
 from alongside.daemon.operations import Emit
-from alongside.daemon.projects import instance_project, shared_project
+from alongside.daemon.projects import instance_project, start_shared
 from alongside.daemon.singletons import converge, prepare, record_singleton, tidy
 from alongside.domain.deployment import Former
 from alongside.domain.errors import AlongsideError, Conflict, NotReady, StepFailed, said_of
@@ -250,8 +250,7 @@ class Executor:
         await self._context.commit()  # the guard stands before the container does
 
     async def _start_shared(self, step: StartShared) -> None:
-        project = await shared_project(self._context, step.release)
-        await self._context.compose.up(project, step.services)
+        await start_shared(self._context, step.release, step.services)
 
     async def _load_image(self, step: LoadImage) -> None:
         await load_image(self._context, step.release)
@@ -391,7 +390,7 @@ class Executor:
         await self._context.compose.down(project, volumes=step.volumes)
 
     async def _remove_release(self, step: RemoveRelease) -> None:
-        await remove_release(self._context, step.release)
+        await remove_release(self._context, step.release, data=step.data)
 
     async def _forget(self, step: Forget) -> None:
         self._context.instances.forget(step.instance)

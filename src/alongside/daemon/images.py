@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from alongside.compose.override import built_images
-from alongside.daemon import trees
 from alongside.daemon.context import Context
-from alongside.domain.errors import StepFailed
+from alongside.daemon.held import Held, mounted
+from alongside.daemon.strays import discard_tree
+from alongside.domain.errors import Conflict, StepFailed
 from alongside.domain.release import Release
 
 
@@ -30,18 +29,27 @@ async def load_image(context: Context, release: Release) -> None:
         )
 
 
-async def remove_release(context: Context, release: Release) -> None:
+async def remove_release(context: Context, release: Release, *, data: bool = False) -> None:
     """Its images and its archive, then the release itself, then its tree where no other release
-    came from it. Raises StepFailed where the engine holds on to an image."""
-    others = [one for one in context.releases.all() if one != release]
-    for name in built_images(release):
-        await context.engine.untag(name)
-    if not any(one.image_id == release.image_id for one in others):
-        await context.engine.remove_image(release.image_id)
-    context.paths.archive(release).unlink(missing_ok=True)
-    with context.database.transaction():
-        context.former.forget(release.service, release.version)
-        context.releases.remove(release)
-    tree = context.paths.tree(release.repository, release.tree)
-    if not any(context.paths.tree(one.repository, one.tree) == tree for one in others):
-        await asyncio.to_thread(trees.discard, tree)
+    came from it. `data`: with what containers have written into the tree.
+
+    Raises Conflict, and then nothing is removed, where its files are needed; StepFailed where the
+    engine holds on to an image.
+    """
+    # What versions share is not started meanwhile, and it may use files of an older tree.
+    async with context.locks[f"shared {release.repository}"]:
+        why = await (await Held.look(context)).why(release, data=data)
+        if why:
+            raise Conflict(f"{why}.")
+        others = [one for one in context.releases.all() if one != release]
+        for name in built_images(release):
+            await context.engine.untag(name)
+        if not any(one.image_id == release.image_id for one in others):
+            await context.engine.remove_image(release.image_id)
+        context.paths.archive(release).unlink(missing_ok=True)
+        with context.database.transaction():
+            context.former.forget(release.service, release.version)
+            context.releases.remove(release)
+        if not context.locks["builds"].locked():  # it may want the tree; gc looks again
+            tree = context.paths.tree(release.repository, release.tree)
+            await discard_tree(context, tree, await mounted(context))

@@ -14,10 +14,11 @@ class StatePaths:
     """
     state.db              routes wanted, addresses given out, releases, history
     trees/REPOSITORY/TREE a tag's tree as it was released, read-only, by git's name for it
-    incoming/             trees that are being received; emptied at start
+    incoming/             trees that are being received, or removed; emptied at start
     archives/SERVICE/     images of releases that say `save: true`
     instances/PROJECT/    the override file of an instance
     shared/REPOSITORY/    files that git ignores and versions share: .env
+    services/REPOSITORY/  what shared services mount, and what they have written there
     """
 
     root: Path
@@ -39,6 +40,12 @@ class StatePaths:
 
     def tree(self, repository: str, tree: str) -> Path:
         return self.root / "trees" / repository / tree
+
+    def trees(self, repository: str) -> Path:
+        return self.root / "trees" / repository
+
+    def services(self, repository: str) -> Path:
+        return self.root / "services" / repository
 
     def archive(self, release: Release) -> Path:
         return self.root / "archives" / release.service / f"{release.version}.tar"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from alongside.compose.override import once_override, override, shared_name, shared_override
+from alongside.compose.relocate import relocated, with_needed
 from alongside.daemon.context import Context
+from alongside.daemon.shared import settled_files
 from alongside.domain.instance import Instance
 from alongside.domain.release import Release
+from alongside.domain.service import Sharing
 from alongside.engine.protocol import Project
 
 
@@ -43,12 +47,25 @@ async def once_project(context: Context, release: Release, instance: Instance) -
 
 
 async def shared_project(context: Context, release: Release) -> Project:
-    """The project of what all versions of the repository share."""
+    """The project of what all versions of the repository share, with its files where they outlive
+    the release. Call it with the repository's lock held, until its containers are made."""
     name = shared_name(release.repository)
     base = _base(context, release, name)
+    model = await context.compose.config(base)
+    shared = [one.name for one in release.spec.depends if one.sharing is Sharing.SHARED]
+    services = with_needed(shared, model)
+    place = await settled_files(context, release, services, model)
+    tree = context.paths.tree(release.repository, release.tree)
+    moved = relocated(services, model, place, tree=tree, folder=base.directory)
     path = context.paths.project(name) / "override.yaml"
-    _write(path, shared_override(release))
+    _write(path, shared_override(release, moved))
     return _with(base, path)
+
+
+async def start_shared(context: Context, release: Release, services: Sequence[str]) -> None:
+    """One at a time for a repository: two releases may need the same service made."""
+    async with context.locks[f"shared {release.repository}"]:
+        await context.compose.up(await shared_project(context, release), services)
 
 
 def _base(context: Context, release: Release, name: str) -> Project:

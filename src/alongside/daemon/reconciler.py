@@ -6,12 +6,15 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from alongside.daemon import trees, ways
+from alongside.daemon import ways
 from alongside.daemon.context import Context
 from alongside.daemon.images import load_image
-from alongside.daemon.projects import instance_project, shared_project
+from alongside.daemon.projects import instance_project, start_shared
+from alongside.daemon.shared import remember_mounts
 from alongside.daemon.singletons import converge, finish, tidy
+from alongside.daemon.strays import discard_strays
 from alongside.daemon.verbs.follow import follow
 from alongside.domain.deployment import Trial
 from alongside.domain.errors import AlongsideError, Conflict, Unavailable
@@ -39,6 +42,7 @@ class Reconciler:
         self._context = context
         self._kernel_changes = kernel_changes
         self._unfinished: list[Entry] = []  # singletons that were being replaced
+        self._leftovers: list[Path] = []  # of trees that were being received
         self._changed = asyncio.Event()  # something that the ways to instances may depend on
 
     def settle(self) -> None:
@@ -61,15 +65,7 @@ class Reconciler:
                 journal.end(entry.id, Outcome.DONE, "finished after a restart of the daemon")
             else:
                 journal.end(entry.id, Outcome.INTERRUPTED, "the daemon ended; nothing was switched")
-        for leftover in self._context.paths.incoming.iterdir():
-            trees.discard(leftover)
-        released = {
-            self._context.paths.tree(release.repository, release.tree)
-            for release in self._context.releases.all()
-        }
-        for tree in (self._context.paths.root / "trees").glob("*/*"):
-            if tree not in released:
-                trees.discard(tree)
+        self._leftovers = list(self._context.paths.incoming.iterdir())
 
     def _on_trial(self, entry: Entry) -> None:
         """A deploy that had switched, and whose trial had not begun: it begins now."""
@@ -176,6 +172,7 @@ class Reconciler:
     async def _meet_engine(self) -> None:
         """The engine is there, for the first time or again."""
         await self._refresh_bridges()
+        await self._discard_strays()
         await self._untag_unreleased()
         instances = self._context.instances
         routed = {
@@ -258,7 +255,7 @@ class Reconciler:
             await load_image(context, release)
         shared = [one.name for one in release.spec.depends if one.sharing is Sharing.SHARED]
         if shared:
-            await context.compose.up(await shared_project(context, release), shared)
+            await start_shared(context, release, shared)
         project = await instance_project(context, release, instance)
         await context.compose.up(project, [release.service])
 
@@ -278,6 +275,18 @@ class Reconciler:
             self._context.bridges = bridges
             self._context.database.keep(BRIDGES, " ".join(sorted(bridges)))
             await self._commit()
+
+    async def _discard_strays(self) -> None:
+        """Only now that the engine answers: it says what a container mounts. What fails here keeps
+        nothing else back."""
+        try:
+            await remember_mounts(self._context)
+            await discard_strays(self._context, self._leftovers)
+            self._leftovers = []
+        except Unavailable:
+            raise
+        except AlongsideError as error:
+            _log.error("trees of no release were not looked through: %s", error.message)
 
     async def _untag_unreleased(self) -> None:
         """An image that was built and whose release was never recorded: the daemon died between.

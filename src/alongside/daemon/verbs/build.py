@@ -15,6 +15,7 @@ from alongside.daemon.context import Context
 from alongside.daemon.images import save_image
 from alongside.daemon.operations import Emit
 from alongside.daemon.projects import interpolation
+from alongside.daemon.strays import discard_unreleased
 from alongside.daemon.verbs.change import Asked, Result
 from alongside.daemon.verbs.follow import follow, would_follow
 from alongside.domain.errors import Conflict, InvalidInput, NotFound, StepFailed, said_of
@@ -124,7 +125,7 @@ async def _build(
     finally:
         if unpacked != tree and unpacked.exists():
             trees.discard(unpacked)
-        discard_unreleased(context, tree)
+        await discard_unreleased(context, tree)
 
 
 async def _say_what_follows(
@@ -151,15 +152,6 @@ async def _say_what_follows(
         result["plan"] += [f"{number}. {step}" for number, step in enumerate(steps, first)]
         result["nft"] += nft
     result["summary"].append("Nothing was changed; this is what would be done.")
-
-
-def discard_unreleased(context: Context, tree: Path) -> None:
-    """Remove a kept tree that no release came of."""
-    released = {
-        context.paths.tree(release.repository, release.tree) for release in context.releases.all()
-    }
-    if tree not in released and tree.is_dir():
-        trees.discard(tree)
 
 
 async def _unpack(context: Context, source: Source, archive: Path, emit: Emit) -> Path:
