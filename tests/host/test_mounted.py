@@ -184,9 +184,6 @@ _LOSE = """
 import sqlite3, sys
 with sqlite3.connect(sys.argv[1]) as database:
     database.execute("DELETE FROM releases WHERE service = 'kept' AND version = '1'")
-    database.execute("UPDATE releases SET created = '?' WHERE service = 'kept' AND version = '5'")
-    database.execute("UPDATE releases SET created = '2026-01-01T00:00:00+00:00' "
-                     "WHERE service = 'kept' AND version = '5'")
 """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from alongside.engine.protocol import Container
@@ -22,18 +22,14 @@ class Mounted:
     host's own hides nothing.
     """
 
-    def __init__(
-        self, root: Path, containers: Iterable[Container], bound: Mapping[str, str] | None = None
-    ) -> None:
-        """`bound`: volumes that are a folder of the host's under another name, by their names."""
+    def __init__(self, root: Path, containers: Iterable[Container]) -> None:
         top = _keys(root)
-        self._mounts: list[tuple[Container, str, frozenset[_Key], frozenset[_Key]]] = []
+        self._mounts: list[tuple[Container, Path, frozenset[_Key], frozenset[_Key]]] = []
         for container in containers:
             for mount in container.mounts:
-                for source in {mount.source, (bound or {}).get(mount.volume, "")} - {""}:
-                    chain = _chain(Path(source))
-                    if top & chain:
-                        self._mounts.append((container, source, _keys(Path(source)), chain))
+                source = Path(mount.source)
+                if mount.source and top & (chain := _chain(source)):
+                    self._mounts.append((container, source, _keys(source), chain))
 
     def by(self, path: Path, *, beside: str = "") -> list[Container]:
         """The containers that mount the path, something below it, or a folder that it is in;
@@ -49,7 +45,7 @@ class Mounted:
 
     def sources(self) -> list[tuple[Container, Path]]:
         """All that is mounted, by whom."""
-        return [(container, Path(source)) for container, source, _, _ in self._mounts]
+        return [(container, source) for container, source, _, _ in self._mounts]
 
 
 def names(containers: Iterable[Container]) -> str:

@@ -11,10 +11,10 @@ from alongside.engine.mounted import LABEL_PROJECT, Mounted, names
 from alongside.engine.protocol import Container, Mount
 
 
-def container(source: Path | str, *, project: str = "", volume: str = "") -> Container:
+def container(source: Path | str, *, project: str = "") -> Container:
     engine = FakeEngine()
     engine.tag("image", "x")
-    mount = Mount("volume" if volume else "bind", str(source), "/x", volume)
+    mount = Mount("bind", str(source), "/x")
     return engine.create("one", "image", labels={LABEL_PROJECT: project}, mounts=[mount])
 
 
@@ -60,12 +60,6 @@ def test_by_other_names(tree: Path, tmp_path: Path) -> None:
 def test_a_link_that_leads_out_of_the_tree_is_mounted_itself(tree: Path) -> None:
     (tree / ".env").symlink_to("/nowhere/.env")
     assert by(tree, tree / ".env")
-
-
-def test_a_volume_that_is_a_folder_of_the_hosts(tree: Path) -> None:
-    one = container("/var/lib/docker/volumes/v/_data", volume="v")
-    assert not Mounted(tree.parents[2], [one]).by(tree)
-    assert Mounted(tree.parents[2], [one], {"v": str(tree / "conf")}).by(tree)
 
 
 def test_but_for_a_project(tree: Path) -> None:
