@@ -219,9 +219,21 @@ def purge(machine: Machine) -> None:
     assert "remove the containers web-1.0.0, web-1.1.0\n" in plan
     assert "remove the images app/web:1.0.0, app/web:1.1.0\n" in plan
     assert ask.line(machine.client, machine.address4, 7).startswith("1.1.0 ")
-    done = machine.sh("alongside daemon uninstall --purge --yes")
+    trees = "/var/lib/alongside/trees"
+    machine.sh(f"docker create --name foreign -v {trees}/app:/x alongside-test/responder:latest")
+    done = machine.sh("alongside daemon uninstall --purge --yes", check=False)
+    assert done.returncode == 1
     assert "not done" not in done.stderr
+    assert f"kept: {trees}/app, which is mounted by the container foreign: " in done.stderr
     assert "These volumes are kept, since they hold data: app_data." in done.stdout
+    assert machine.sh(f"find /var/lib/alongside | grep -v ^{trees}/app/").stdout.split() == [
+        "/var/lib/alongside",
+        trees,
+        f"{trees}/app",
+    ]
+    assert machine.sh(f"ls {trees}/app").stdout
+    machine.sh("docker rm foreign")
+    machine.sh("alongside daemon uninstall --purge --yes")
     assert machine.sh("docker volume ls --quiet").stdout == "app_data\n"
     machine.sh("docker volume rm app_data")
 

@@ -11,9 +11,15 @@ from alongside.domain.duration import parse_duration
 
 @click.command("gc", epilog="Example: alongside gc dns --keep 5 --dry-run")
 @click.argument("service", required=False, shell_complete=services)
-@click.option("--keep", type=click.IntRange(0), metavar="N", help="Keep the newest N.")
+@click.option(
+    "--keep", type=click.IntRange(0), metavar="N", help="Keep the newest N that came through."
+)
 @click.option("--keep-for", metavar="DURATION", help="Keep those younger than that: 30d.")
-@click.option("--volumes", is_flag=True, help="Their own volumes as well.")
+@click.option(
+    "--volumes",
+    is_flag=True,
+    help="Also their own volumes and what containers wrote.",
+)
 @changing
 @click.pass_context
 def command(
@@ -29,8 +35,10 @@ def command(
     """Remove releases that are too many: container, network, image, tree and archive.
 
     How many stay is said by `x-alongside.keep` and `keep_for` of the version that has the ports,
-    or here. What has ports, runs, is on standby, is where a rollback goes, or is the newest
-    stays always. Where both are said, a release goes that is neither among the newest nor young.
+    or here: the newest that came through a trial or were given the ports by hand. What has ports,
+    runs, is on standby, is where a rollback goes, or is the newest stays always, and so does what
+    a container mounts or has written. Where both are said, a release goes that is neither among
+    the newest nor young.
     """
     change(
         ctx,

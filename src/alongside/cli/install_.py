@@ -73,7 +73,9 @@ def uninstall(ctx: click.Context, purge: bool, volumes: bool, yes: bool, dry_run
 
     Containers go on running, and ports go on reaching them until the host is restarted. --purge
     ends and removes all that is alongside's: routes, containers, networks, images, hooks, the
-    state folder with the history, the group. Volumes hold data: they go with --volumes alone.
+    state folder with the history, the group. Volumes hold data, and so do files that containers
+    have written into the state folder: they go with --volumes alone. What a container of others
+    mounts is kept.
     """
     from alongside.install.carry_out import carry_out
     from alongside.install.look import installed_settings, look, remains

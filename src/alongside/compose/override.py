@@ -304,11 +304,19 @@ def shared_network(repository: str) -> str:
     return f"{shared_name(repository)}_default"
 
 
-def shared_override(release: Release) -> str:
-    """For the shared services' project: each of them on a network that instances can join."""
+def shared_override(release: Release, moved: Mapping[str, Any] | None = None) -> str:
+    """For the shared services' project: each of them on a network that instances can join.
+    `moved`: sections by which they have their files elsewhere than in the release's tree."""
+    moved = moved or {}
+    services: dict[str, dict[str, Any]] = {
+        one.name: {"networks": {"default": {}}} for one in _shared(release.spec)
+    }
+    for name, settings in moved.get("services", {}).items():
+        services[name] = services.get(name, {}) | settings
     return dump(
         {
-            "services": {one.name: {"networks": {"default": {}}} for one in _shared(release.spec)},
+            **moved,
+            "services": services,
             "networks": {
                 "default": {"name": shared_network(release.repository), "external": Reset()}
             },

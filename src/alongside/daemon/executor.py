@@ -457,7 +457,7 @@ class Executor:
         await self._context.compose.down(project, volumes=step.volumes)
 
     async def _remove_release(self, step: RemoveRelease) -> None:
-        await remove_release(self._context, step.release)
+        await remove_release(self._context, step.release, data=step.data)
 
     async def _forget(self, step: Forget) -> None:
         self._context.instances.forget(step.instance)

@@ -6,14 +6,14 @@ file says is given to its image beside that, unless it is another image's.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TypeGuard
 
 from alongside.compose.override import former_copies, held_names
-from alongside.daemon import trees
 from alongside.daemon.context import Context
-from alongside.domain.errors import StepFailed
+from alongside.daemon.held import Held, mounted
+from alongside.daemon.strays import discard_tree
+from alongside.domain.errors import Conflict, StepFailed
 from alongside.domain.image_names import held_name
 from alongside.domain.release import Release
 from alongside.engine.protocol import LABEL_REPOSITORY, LABEL_SERVICE, LABEL_VERSION, Image
@@ -110,10 +110,30 @@ async def load_image(context: Context, release: Release) -> None:
     await give_name(context, release.image, release.image_id, release.service, release.repository)
 
 
-async def remove_release(context: Context, release: Release) -> None:
+async def remove_release(context: Context, release: Release, *, data: bool = False) -> None:
     """Its images and its archive, then the release itself, then its tree where no other release
-    came from it. Raises StepFailed where the engine holds on to an image."""
-    others = [one for one in context.releases.all() if one != release]
+    came from it. `data`: with what containers have written into the tree.
+
+    Raises Conflict, and then nothing is removed, where its files are needed; StepFailed where the
+    engine holds on to an image.
+    """
+    # What versions share is not started meanwhile, and it may use files of an older tree.
+    async with context.locks[f"shared {release.repository}"]:
+        why = await (await Held.look(context)).why(release, data=data)
+        if why:
+            raise Conflict(f"{why}.")
+        others = [one for one in context.releases.all() if one != release]
+        await _remove_images(context, release, others)
+        context.paths.archive(release).unlink(missing_ok=True)
+        with context.database.transaction():
+            context.former.forget(release.service, release.version)
+            context.releases.remove(release)
+        if not context.locks["builds"].locked():  # it may want the tree; gc looks again
+            tree = context.paths.tree(release.repository, release.tree)
+            await discard_tree(context, tree, await mounted(context))
+
+
+async def _remove_images(context: Context, release: Release, others: list[Release]) -> None:
     if any(one.image_id == release.image_id for one in others):
         await _untag(context, release)
     else:
@@ -123,13 +143,6 @@ async def remove_release(context: Context, release: Release) -> None:
     for name in former_copies(release):
         if _is_copy(await context.engine.image(name), release):
             await context.engine.untag(name)
-    context.paths.archive(release).unlink(missing_ok=True)
-    with context.database.transaction():
-        context.former.forget(release.service, release.version)
-        context.releases.remove(release)
-    tree = context.paths.tree(release.repository, release.tree)
-    if not any(context.paths.tree(one.repository, one.tree) == tree for one in others):
-        await asyncio.to_thread(trees.discard, tree)
 
 
 async def _untag(context: Context, release: Release) -> None:

@@ -68,7 +68,7 @@ async def start_shared(
     """What all versions of the release's repository share runs. One at a time for a repository:
     its Compose project is one."""
     name = shared_name(release.repository)
-    async with context.locks[f"project {name}"]:
+    async with context.locks[f"shared {release.repository}"]:
         project = await shared_project(context, release)
         await refuse_writers(context, release, project, services)
         there = of_project(await context.engine.everything(), name)

@@ -9,7 +9,7 @@ from typing import Any
 from alongside.compose.override import shared_name
 from alongside.daemon.context import Context
 from alongside.daemon.mending import of_project
-from alongside.daemon.projects import shared_project
+from alongside.daemon.projects import plain_project
 from alongside.domain.errors import AlongsideError
 from alongside.domain.release import Release
 from alongside.domain.service import Sharing
@@ -93,7 +93,7 @@ class Needs:
     async def conditions(self, release: Release) -> Conditions:
         """Raises what Compose raises."""
         if release.reference not in self._conditions:
-            project = await shared_project(self._context, release)
+            project = plain_project(self._context, release, None)
             model = await self._context.compose.config(project)
             self._conditions[release.reference] = {
                 name: _depends(raw.get("depends_on")) for name, raw in model["services"].items()

@@ -17,10 +17,11 @@ class StatePaths:
     trees/REPOSITORY/TREE a tag's tree as it was released, read-only, by git's name for it; TREE-2
                           and so on for later tags of the tree, once containers wrote to the first
     manifests/REPOSITORY/TREE what the tree of that name was when it was unpacked
-    incoming/             trees that are being received; emptied at start
+    incoming/             trees that are being received, or removed; emptied at start
     archives/SERVICE/     images of releases that say `save: true`
     instances/PROJECT/    the override file of an instance
     shared/REPOSITORY/    files that git ignores and versions share: .env
+    services/REPOSITORY/  what shared services mount, and what they have written there
     reserve               space that a rollback may use
     """
 
@@ -43,6 +44,12 @@ class StatePaths:
 
     def tree(self, repository: str, tree: str) -> Path:
         return self.root / "trees" / repository / tree
+
+    def trees(self, repository: str) -> Path:
+        return self.root / "trees" / repository
+
+    def services(self, repository: str) -> Path:
+        return self.root / "services" / repository
 
     def archive(self, release: Release) -> Path:
         return self.archive_of(release.service, release.version)

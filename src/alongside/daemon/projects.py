@@ -8,10 +8,13 @@ from functools import partial
 from pathlib import Path
 
 from alongside.compose.override import once_override, override, shared_name, shared_override
+from alongside.compose.relocate import relocated, with_needed
 from alongside.daemon.context import Context
+from alongside.daemon.shared import settled_files
 from alongside.daemon.threads import in_thread
 from alongside.domain.instance import Instance
 from alongside.domain.release import Release
+from alongside.domain.service import Sharing
 from alongside.engine.protocol import Project
 from alongside.host.files import make_folder, write_whole
 
@@ -45,11 +48,18 @@ async def once_project(context: Context, release: Release, instance: Instance) -
 
 
 async def shared_project(context: Context, release: Release) -> Project:
-    """The project of what all versions of the repository share."""
+    """The project of what all versions of the repository share, with its files where they outlive
+    the release. Call it with the repository's lock held, until its containers are made."""
     name = shared_name(release.repository)
     base = _base(context, release, name)
+    model = await context.compose.config(base)
+    shared = [one.name for one in release.spec.depends if one.sharing is Sharing.SHARED]
+    services = with_needed(shared, model)
+    place = await settled_files(context, release, services, model)
+    tree = context.paths.tree(release.repository, release.tree)
+    moved = relocated(services, model, place, tree=tree, folder=base.directory)
     path = context.paths.project(name) / "override.yaml"
-    await _write(context, path, shared_override(release))
+    await _write(context, path, shared_override(release, moved))
     return _with(base, path)
 
 

@@ -7,12 +7,15 @@ import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from alongside.daemon import beforehand, supervise, trees, ways
+from alongside.daemon import beforehand, supervise, ways
 from alongside.daemon.build_names import take_back_all
 from alongside.daemon.context import Context
 from alongside.daemon.images import hold_images
 from alongside.daemon.manifest import forget_lost
+from alongside.daemon.shared import remember_mounts
+from alongside.daemon.strays import discard_strays
 from alongside.daemon.supervise import Part
 from alongside.daemon.verbs.follow import follow
 from alongside.domain.deployment import Trial
@@ -37,6 +40,7 @@ class Reconciler:
         """`kernel_changes` is called anew after a failure: a generator that raised is over."""
         self._context = context
         self._kernel_changes = kernel_changes
+        self._leftovers: list[Path] = []  # of trees that were being received
         self._changed = asyncio.Event()  # something that the ways to instances may depend on
         context.healing.on_healed.append(self._changed.set)
 
@@ -61,16 +65,7 @@ class Reconciler:
                 journal.end(entry.id, Outcome.DONE, "finished after a restart of the daemon")
             else:
                 journal.end(entry.id, Outcome.INTERRUPTED, "the daemon ended; nothing was switched")
-        for leftover in self._context.paths.incoming.iterdir():
-            trees.discard(leftover)
-        released = {
-            self._context.paths.tree(release.repository, release.tree)
-            for release in self._context.releases.all()
-        }
-        for tree in (self._context.paths.root / "trees").glob("*/*"):
-            if tree not in released:
-                trees.discard(tree)
-        forget_lost(self._context.paths.root)
+        self._leftovers = list(self._context.paths.incoming.iterdir())
 
     def _on_trial(self, entry: Entry) -> None:
         """A deploy that had switched, and whose trial had not begun: it begins now."""
@@ -197,6 +192,7 @@ class Reconciler:
         self._context.problems.pop("engine", None)
         self._context.news.tell()
         self._context.healing.met()
+        await self._discard_strays()
         await self._tidy_images()
         await beforehand.put_back(self._context)
         self._changed.set()
@@ -224,6 +220,19 @@ class Reconciler:
             self._context.bridges = bridges
             self._context.database.keep(BRIDGES, " ".join(sorted(bridges)))
             await self._commit()
+
+    async def _discard_strays(self) -> None:
+        """Only now that the engine answers: it says what a container mounts. What fails here keeps
+        nothing else back."""
+        try:
+            await remember_mounts(self._context)
+            await discard_strays(self._context, self._leftovers)
+            self._leftovers = []
+            forget_lost(self._context.paths.root)
+        except Unavailable:
+            raise
+        except AlongsideError as error:
+            _log.error("trees of no release were not looked through: %s", error.message)
 
     async def _tidy_images(self) -> None:
         """An image that was built and whose release was never recorded, as the daemon died

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import singledispatch
 from pathlib import Path
@@ -16,6 +16,7 @@ from alongside.install.run import must, run
 from alongside.install.settings import UNIT
 from alongside.install.steps import (
     DropTable,
+    Leave,
     Link,
     MakeFolder,
     MakeGroup,
@@ -49,7 +50,10 @@ def carry_out(plan: Plan, engine: Mapping[str, str], say: Callable[[str], None])
                 _take(step)
         except _TakenShort as short:
             short_of += 1
-            say(f"not done: {describe(step)}: {short}")
+            what = f"not done: {describe(step)}"
+            if isinstance(step, Leave):
+                what = f"kept: {step.path}, which is mounted by {step.holders}"
+            say(f"{what}: {short}")
         except OSError as error:
             raise StepFailed(f"Could not {describe(step)}: {error.strerror}.") from error
         else:
@@ -175,10 +179,15 @@ def _(step: RemoveFile) -> None:
 
 
 @_take.register
+def _(_: Leave) -> None:
+    raise _TakenShort("without it, the same command removes the rest.")
+
+
+@_take.register
 def _(step: RemoveFolder) -> None:
     if not step.empty:
         with suppress(FileNotFoundError):
-            shutil.rmtree(step.path)
+            _remove_but(step.path, step.but)
         return
     try:
         step.path.rmdir()
@@ -188,6 +197,19 @@ def _(step: RemoveFolder) -> None:
         if step.path.is_dir() and any(step.path.iterdir()):
             raise _TakenShort("somebody else has put something there.") from error
         raise
+
+
+def _remove_but(path: Path, kept: Sequence[Path]) -> None:
+    if any(path.is_relative_to(one) for one in kept):
+        return
+    if not any(one.is_relative_to(path) for one in kept):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+        return
+    for one in path.iterdir():
+        _remove_but(one, kept)
 
 
 @_take.register

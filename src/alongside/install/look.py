@@ -12,7 +12,8 @@ from ipaddress import IPv6Network
 from pathlib import Path
 
 from alongside.client import Client
-from alongside.domain.errors import AlongsideError
+from alongside.domain.errors import AlongsideError, StepFailed
+from alongside.engine.protocol import Container
 from alongside.install.machine import Machine, Remains
 from alongside.install.run import must, run
 from alongside.install.settings import (
@@ -102,6 +103,7 @@ def remains(settings: Settings, *, engine: bool) -> Remains:
     """What alongside has put on the host. `engine`: it must answer, for all its objects are to
     go; else what it does not say is left out. Raises StepFailed."""
     found = _kept(settings)
+    data = _data(settings)
     table = run("nft", "list", "table", "inet", "alongside").returncode == 0
     try:
         objects = _objects(settings, found.images)
@@ -110,7 +112,7 @@ def remains(settings: Settings, *, engine: bool) -> Remains:
             raise
         objects = Remains()
     return replace(objects, ports=found.ports, table=table, address=found.address,
-                   hooked=found.hooked, elsewhere=found.elsewhere)  # fmt: skip
+                   hooked=found.hooked, elsewhere=found.elsewhere, data=data)  # fmt: skip
 
 
 def _kept(settings: Settings) -> Remains:
@@ -151,6 +153,23 @@ def _kept(settings: Settings) -> Remains:
     )
 
 
+def _data(settings: Settings) -> tuple[Path, ...]:
+    """What containers have written below the state folder: of what shared services mount, and of
+    releases' own trees."""
+    from alongside.daemon.outliving import data_below  # noqa: PLC0415
+    from alongside.daemon.written import written  # noqa: PLC0415
+
+    state, found = settings.state_dir, set()
+    for room in (state / "services").glob("*"):
+        files = room / "files"
+        try:
+            found |= {files / one.relative_to(files).parts[0] for one in data_below(room)}
+        except AlongsideError:  # which are copies is not known: it may be all data
+            found.add(files)
+    found |= {tree for tree in (state / "trees").glob("*/*") if written(tree) is not None}
+    return tuple(sorted(found))
+
+
 def _has_hooks(repository: Path) -> bool:
     if not repository.is_absolute():
         return False
@@ -180,7 +199,9 @@ def _objects(settings: Settings, images: Iterable[str]) -> Remains:
     volumes = docker.objects("volume", "ls")
     named = docker.images("--filter", "label=alongside.service")
     there = set(docker.images())
+    others = [one for one in docker.inspected() if one.name not in found]
     return Remains(
+        mounted=_mounted(settings.state_dir, others),
         running=tuple(sorted(name for name, one in found.items() if one.state == "running")),
         containers=tuple(sorted(found)),
         networks=tuple(sorted(n.name for n in networks if n.labels.get(_PROJECT) in projects)),
@@ -189,7 +210,19 @@ def _objects(settings: Settings, images: Iterable[str]) -> Remains:
     )
 
 
+def _mounted(state: Path, others: Iterable[Container]) -> tuple[tuple[Path, str], ...]:
+    """What of the state folder containers of others mount, by its names there."""
+    from alongside.engine.mounted import Mounted, names  # noqa: PLC0415
+
+    found = Mounted(state, others)
+    sources = {source for _, source in found.sources()}
+    sources |= {Path(os.path.realpath(source)) for source in sources}
+    inside = sorted(one for one in sources if one.is_relative_to(state))
+    return tuple((path, names(found.by(path))) for path in inside)
+
+
 _PROJECT = "com.docker.compose.project"
+_AT_ONCE = 100  # containers in one command of docker's
 
 
 class _Object:
@@ -206,6 +239,22 @@ class _Docker:
 
     def objects(self, kind: str, *arguments: str) -> list[_Object]:
         return [_Object(row) for row in self._rows(kind, *arguments)]
+
+    def inspected(self) -> list[Container]:
+        """All of them, with what they mount."""
+        from alongside.engine import wire  # noqa: PLC0415
+
+        ids = [row["ID"] for row in self._rows("container", "ls", "--all", "--no-trunc")]
+        found: list[Container] = []
+        for start in range(0, len(ids), _AT_ONCE):
+            some = ids[start : start + _AT_ONCE]
+            done = run("docker", "container", "inspect", *some, environment=self._environment)
+            said = [line for line in done.stderr.splitlines() if line.strip()]
+            # One that is gone meanwhile mounts nothing.
+            if done.returncode != 0 and any("No such container" not in line for line in said):
+                raise StepFailed("Containers could not be looked at.", log=said)
+            found += [wire.container(one) for one in json.loads(done.stdout or "[]")]
+        return found
 
     def images(self, *arguments: str) -> list[str]:
         """Their names; the ID of one that has none."""

@@ -38,3 +38,7 @@ class Remains:
     address: str = ""  # on lo
     hooked: tuple[Path, ...] = ()  # repositories on this host that have the hooks
     elsewhere: tuple[str, ...] = ()  # where else tags came from
+    # Below the state folder: what containers of others mount, and by which; and what containers
+    # have written there.
+    mounted: tuple[tuple[Path, str], ...] = ()
+    data: tuple[Path, ...] = ()

@@ -19,6 +19,7 @@ from alongside.install.settings import (
 )
 from alongside.install.steps import (
     DropTable,
+    Leave,
     Plan,
     RemoveAddress,
     RemoveFile,
@@ -57,28 +58,34 @@ def plan_purge(settings: Settings, machine: Machine, remains: Remains, *, volume
         steps.append(RemoveAddress(remains.address))
     if DROP_INS in machine.paths:
         steps.append(RemoveFolder(DROP_INS))
-    steps += _folders(settings, machine)
+    kept = () if volumes else remains.data
+    steps += _folders(settings, machine, (*kept, *(path for path, _ in remains.mounted)))
+    steps += [Leave(path, holders) for path, holders in remains.mounted]
     if machine.group and machine.made_group:
         steps.append(RemoveGroup(GROUP))
     return Plan(steps, _gone(machine, remains, volumes=volumes))
 
 
-def _folders(settings: Settings, machine: Machine) -> list[Step]:
+def _folders(settings: Settings, machine: Machine, kept: Sequence[Path]) -> list[Step]:
     """The state folder with all that is in it if it is ours alone; where somebody chose one that
-    was there before, what is ours of it."""
+    was there before, what is ours of it. What is `kept` stays."""
     state = settings.state_dir
     steps: list[Step] = []
     if state in machine.made_folders or state == STATE_DIR:
-        steps += [RemoveFolder(state)] if state in machine.paths else []
+        steps += [_but(state, kept)] if state in machine.paths else []
         ours = [one for one in machine.made_folders if not one.is_relative_to(state)]
     else:
         found = [state / name for name in STATE_FILES if state / name in machine.paths]
         steps += [RemoveFile(path) for path in found]
-        steps += [
-            RemoveFolder(state / one) for one in STATE_FOLDERS if state / one in machine.paths
-        ]
+        steps += [_but(state / one, kept) for one in STATE_FOLDERS if state / one in machine.paths]
         ours = list(machine.made_folders)
     return steps + _empty_folders(machine, ours)
+
+
+def _but(folder: Path, kept: Sequence[Path]) -> RemoveFolder:
+    below = {one for one in kept if one.is_relative_to(folder) or folder.is_relative_to(one)}
+    outermost = {one for one in below if not any(other in below for other in one.parents)}
+    return RemoveFolder(folder, but=tuple(sorted(outermost)))
 
 
 def _service(machine: Machine, *, purge: bool) -> list[Step]:
@@ -145,6 +152,11 @@ def _gone(machine: Machine, remains: Remains, *, volumes: bool) -> list[str]:
         notes.append(
             f"These volumes are kept, since they hold data: {', '.join(remains.volumes)}. With "
             "--volumes they are removed; later: docker volume rm"
+        )
+    if remains.data and not volumes:
+        notes.append(
+            "These are kept, since containers have written there: "
+            f"{', '.join(map(str, remains.data))}. With --volumes they are removed."
         )
     if remains.elsewhere:
         notes.append(

@@ -83,10 +83,20 @@ class RemoveFile:
 
 @dataclass(frozen=True, slots=True)
 class RemoveFolder:
-    """With all that is in it; `empty`: only if nothing is."""
+    """With all that is in it; `empty`: only if nothing is. What `but` names stays, with the
+    folders that it is in."""
 
     path: Path
     empty: bool = False
+    but: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """A container that is not ours mounts it: it stays, and what was asked for is not all done."""
+
+    path: Path
+    holders: str  # the container a
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +117,7 @@ Step = (
     | RemoveAddress
     | RemoveFile
     | RemoveFolder
+    | Leave
     | RemoveGroup
 )
 
@@ -155,10 +166,13 @@ def describe(step: Step) -> str:  # noqa: PLR0911, PLR0912 - a table
             return f"take {address} off lo"
         case RemoveFile(path):
             return f"remove {path}"
-        case RemoveFolder(path, empty):
+        case RemoveFolder(path, empty, but):
+            kept = f", but for {', '.join(map(str, but))}" if but else ""
             return f"remove {path}" + (
-                ", which is empty then" if empty else " and all that is in it"
+                ", which is empty then" if empty else f" and all that is in it{kept}"
             )
+        case Leave(path, holders):
+            return f"leave {path}, which is mounted by {holders}"
         case RemoveGroup(name):
             return f"remove the group {name}"
 

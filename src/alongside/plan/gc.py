@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from alongside.domain.history import known_good
+from alongside.domain.deployment import Mark
+from alongside.domain.history import Entry, Outcome, known_good
 from alongside.domain.policy import Retention
 from alongside.domain.release import Release
 from alongside.domain.version import Dated, Version, newest_first
@@ -22,6 +23,27 @@ class Sorted:
     kept: Sequence[tuple[Release, str]]
 
 
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What has been seen of a service's versions; one that is in neither was not tried yet."""
+
+    through: Collection[Version] = ()
+    failed: Collection[Version] = ()
+
+
+def what_was_tried(
+    entries: Iterable[Entry], trail: Collection[Version], marks: Mapping[Version, Mark]
+) -> Tried:
+    """`through`: those that came through a trial, were marked good, or were given the ports by a
+    person, and are not bad. `failed`: those that are marked bad, or whose last deploy failed.
+    `entries` are the service's, oldest first."""
+    bad = {version for version, mark in marks.items() if mark is Mark.BAD}
+    through = {*trail, *(one for one, mark in marks.items() if mark is Mark.GOOD)} - bad
+    last = {Version(one.after): one.outcome for one in entries if one.verb == "deploy"}
+    failed = {version for version, outcome in last.items() if outcome is Outcome.FAILED}
+    return Tried(through, bad | (failed - through))
+
+
 def sort_out(
     service: str,
     retention: Retention,
@@ -30,23 +52,49 @@ def sort_out(
     former: Collection[Version],
     alive: Collection[Version],
     now: datetime,
+    tried: Tried | None = None,
 ) -> Sorted:
-    """`former`: versions that are draining or on standby; `alive`: those whose instance runs.
+    """`former`: versions that are draining or on standby; `alive`: those whose instance runs;
+    `tried`: by default every version has come through but for the bad ones.
 
-    A release goes when it is beyond `keep` and older than `keep_for`, as far as they are said.
+    A release goes when it is beyond `keep` and older than `keep_for`, as far as they are said. The
+    places of `keep` are for versions that came through; one that was not tried yet waits for its
+    turn as long as it is newer than those, and one that failed has none.
     """
     releases = {one.version: one for one in observed.releases if one.service == service}
+    if tried is None:
+        tried = Tried([one for one in releases if one not in observed.bad], observed.bad)
     order = newest_first([Dated(one.version, one.created) for one in releases.values()])
     needed = _needed(service, order, observed, former, alive)
+    placed = _placed([releases[version] for version in order], retention.keep or 0, tried)
     gone, kept = [], []
-    for place, version in enumerate(order):
+    for version in order:
         release = releases[version]
-        why = needed.get(version) or _recent(release, place, retention, now)
+        why = needed.get(version) or placed.get(version) or _young(release, retention, now)
         if why:
             kept.append((release, why))
         else:
             gone.append(release)
     return Sorted(gone[::-1], kept)
+
+
+def _placed(order: Sequence[Release], keep: int, tried: Tried) -> Mapping[Version, str]:
+    """Those that stay since `keep` says so; `order` is newest first."""
+    if not keep:
+        return {}
+    through = [one for one in order if one.version in tried.through]
+    untried = [
+        one for one in order if one.version not in tried.through and one.version not in tried.failed
+    ]
+    if not through:
+        return {one.version: f"is among the newest {keep}" for one in untried[:keep]}
+    above = set(order[: order.index(through[0])])
+    last = max(one.created for one in through)
+    waiting = [one for one in untried if one in above or one.created > last]
+    return {
+        **{one.version: f"is among the newest {keep} that came through" for one in through[:keep]},
+        **{one.version: "was not tried yet" for one in waiting},
+    }
 
 
 def _needed(
@@ -78,9 +126,7 @@ def _needed(
     return needed
 
 
-def _recent(release: Release, place: int, retention: Retention, now: datetime) -> str:
-    if retention.keep is not None and place < retention.keep:
-        return f"is among the newest {retention.keep}"
+def _young(release: Release, retention: Retention, now: datetime) -> str:
     if retention.keep_for is not None:
         age = (now - release.created).total_seconds()
         if age < retention.keep_for:
@@ -94,5 +140,5 @@ def plan_remove(release: Release, observed: Observed, *, volumes: bool) -> Plan:
     instance = observed.instance(release.service, release.version)
     if instance is not None:
         steps += [Remove(release, instance, volumes), Forget(instance), Switch()]
-    steps.append(RemoveRelease(release))
+    steps.append(RemoveRelease(release, data=volumes))
     return Plan("gc", release.service, before="", after=str(release.version), steps=steps)

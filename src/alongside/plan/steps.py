@@ -184,10 +184,12 @@ class Remove:
 
 @dataclass(frozen=True, slots=True)
 class RemoveRelease:
-    """Remove the release: its images, its archive, its tree where no other release has it."""
+    """Remove the release: its images, its archive, its tree where no other release has it.
+    `data`: with what its containers have written there."""
 
     name: ClassVar[str] = "remove-release"
     release: Release
+    data: bool = False
 
 
 @dataclass(frozen=True, slots=True)

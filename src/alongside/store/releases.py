@@ -33,6 +33,11 @@ class Releases:
         rows = self._database.connection.execute("SELECT * FROM releases ORDER BY created")
         return [release for row in rows if (release := _read(row)) is not None]
 
+    def trees(self) -> set[tuple[str, str]]:
+        """Repository and tree of every release, also of those that cannot be read."""
+        rows = self._database.connection.execute("SELECT repository, tree_id FROM releases")
+        return {(row["repository"], row["tree_id"]) for row in rows}
+
     def get(self, service: str, version: Version) -> Release | None:
         row = self._database.connection.execute(
             "SELECT * FROM releases WHERE service = ? AND version = ?", (service, version.text)

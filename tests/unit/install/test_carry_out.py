@@ -12,6 +12,7 @@ from alongside.install.carry_out import carry_out, untrusted
 from alongside.install.run import must
 from alongside.install.settings import STATE_FILES, STATE_FOLDERS
 from alongside.install.steps import (
+    Leave,
     Link,
     MakeFolder,
     Plan,
@@ -61,6 +62,25 @@ def test_a_folder_that_somebody_else_uses_stays_and_keeps_nothing_back(tmp_path:
     assert said[0].startswith(f"not done: remove {used}")
     assert (used / "theirs").exists()
     assert not file.exists()
+
+
+def test_a_folder_goes_but_for_what_is_to_stay(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    for name in ("trees/a/x", "trees/b/x", "db", "mounted/file"):
+        (state / name).parent.mkdir(parents=True, exist_ok=True)
+        (state / name).touch()
+    (state / "link").symlink_to(tmp_path)
+    kept = (state / "trees" / "a", state / "mounted" / "file")
+    steps = (RemoveFolder(state, but=kept), Leave(kept[0], "the container foreign"))
+    short_of, said = carried_out(*steps)
+    assert short_of == 1
+    assert said[1].startswith(f"kept: {kept[0]}, which is mounted by the container foreign: ")
+    left = {str(one.relative_to(state)) for one in state.rglob("*")}
+    assert left == {"trees", "trees/a", "trees/a/x", "mounted", "mounted/file"}
+    assert carried_out(RemoveFolder(state, but=(state,)))[0] == 0
+    assert (state / "trees/a/x").exists()
+    assert carried_out(RemoveFolder(state))[0] == 0
+    assert not state.exists()
 
 
 def test_what_cannot_be_written_is_said_in_a_sentence(tmp_path: Path) -> None:

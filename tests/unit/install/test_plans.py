@@ -13,7 +13,7 @@ from alongside.install.machine import Machine, Remains
 from alongside.install.plan_install import plan_install
 from alongside.install.plan_uninstall import plan_purge, plan_uninstall
 from alongside.install.settings import COMPLETIONS, UNIT_FILE, Settings
-from alongside.install.steps import Plan, lines
+from alongside.install.steps import Plan, RemoveFolder, lines
 from alongside.install.unit import unit_text
 
 SETTINGS = Settings(("/opt/alongside",))
@@ -199,6 +199,34 @@ def test_a_state_folder_that_was_there_before_keeps_what_is_not_ours() -> None:
     assert not any(line.endswith("remove /srv and all that is in it") for line in done)
     assert any(line.endswith("remove /srv/state.db") for line in done)
     assert any(line.endswith("remove /srv/trees and all that is in it") for line in done)
+
+
+def test_what_containers_of_others_mount_stays_and_so_does_data() -> None:
+    mounted = ((STATE / "trees/app/x", "the container foreign"),)
+    remains = replace(REMAINS, mounted=mounted, data=(STATE / "services/app/files/pgdata",))
+
+    def planned(volumes: bool) -> list[str]:
+        done = lines(plan_purge(SETTINGS, INSTALLED, remains, volumes=volumes))
+        return [line.partition(". ")[2] for line in done]
+
+    assert (
+        "remove /var/lib/alongside and all that is in it, but for "
+        "/var/lib/alongside/services/app/files/pgdata, /var/lib/alongside/trees/app/x"
+    ) in planned(False)
+    assert "leave /var/lib/alongside/trees/app/x, which is mounted by the container foreign" in (
+        planned(True)
+    )
+    assert (
+        "remove /var/lib/alongside and all that is in it, but for /var/lib/alongside/trees/app/x"
+    ) in planned(True)
+    notes = "\n".join(plan_purge(SETTINGS, INSTALLED, remains, volumes=False).notes)
+    assert "since containers have written there: /var/lib/alongside/services/app/files" in notes
+
+
+def test_a_state_folder_that_is_mounted_whole_stays_whole() -> None:
+    remains = replace(REMAINS, mounted=((STATE, "the container backup"),))
+    plan = plan_purge(SETTINGS, INSTALLED, remains, volumes=True)
+    assert RemoveFolder(STATE, but=(STATE,)) in plan.steps
 
 
 def test_nothing_installed_is_nothing_to_do() -> None:

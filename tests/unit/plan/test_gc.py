@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alongside.domain.deployment import Mark
+from alongside.domain.history import Actor, Entry, Outcome, trail
 from alongside.domain.policy import Retention
 from alongside.domain.version import Version
-from alongside.plan.gc import plan_remove, sort_out
-from support.examples import world
+from alongside.plan.gc import Tried, plan_remove, sort_out, what_was_tried
+from support.examples import routes, world
 
 NAMES = tuple(f"1.{minor}.0" for minor in range(8))
 OBSERVED = replace(
@@ -86,3 +89,91 @@ def test_all_that_there_is_of_it_goes_and_the_release_last() -> None:
     assert [one.name for one in steps] == ["remove", "forget", "switch", "remove-release"]
     (step,) = plan_remove(OBSERVED.releases[0], OBSERVED, volumes=False).steps
     assert step.name == "remove-release"
+
+
+# -- which take the places that `keep` gives ---------------------------------------------------
+
+
+def tried_gone(
+    keep: int, through: Collection[str] = (), failed: Collection[str] = (), routed: str = ""
+) -> list[str]:
+    observed = world(*(f"dns@{one}" for one in NAMES))
+    if routed:
+        observed = replace(observed, routes=routes("dns", routed))
+    found = sort_out(
+        "dns",
+        Retention(keep=keep),
+        observed,
+        former=(),
+        alive=(),
+        now=END,
+        tried=Tried({Version(one) for one in through}, {Version(one) for one in failed}),
+    )
+    return [str(one.version) for one in found.gone]
+
+
+def test_those_that_failed_take_no_place_of_one_that_is_good() -> None:
+    gone = tried_gone(4, through=["1.0.0", "1.1.0"], failed=["1.2.0", "1.3.0", "1.4.0"])
+    assert gone == ["1.2.0", "1.3.0", "1.4.0"]
+
+
+def test_one_that_was_not_tried_waits_while_it_is_newer_than_the_good() -> None:
+    assert tried_gone(1, through=["1.2.0", "1.4.0"]) == ["1.0.0", "1.1.0", "1.2.0", "1.3.0"]
+    assert tried_gone(0, through=["1.2.0"], routed="1.2.0")[-1] == "1.6.0", "0 keeps none waiting"
+
+
+def test_a_fix_of_an_older_line_that_was_built_last_waits_as_well() -> None:
+    order = ("1.1.0", "2.0.0", "1.0.0")  # in the order in which they were made
+    found = sort_out(
+        "dns",
+        Retention(keep=1),
+        world(*(f"dns@{one}" for one in order)),
+        former=(),
+        alive=(),
+        now=END,
+        tried=Tried({Version("2.0.0")}),
+    )
+    assert [str(one.version) for one in found.gone] == ["1.1.0"]
+
+
+def test_where_none_came_through_the_newest_stay() -> None:
+    assert tried_gone(3, failed=["1.6.0"]) == ["1.0.0", "1.1.0", "1.2.0", "1.3.0", "1.6.0"]
+
+
+@given(
+    st.integers(1, 9),
+    st.sets(st.sampled_from(NAMES)),
+    st.sets(st.sampled_from(NAMES)),
+)
+def test_the_newest_that_came_through_stay_whatever_failed(
+    keep: int, through: set[str], failed: set[str]
+) -> None:
+    failed -= through
+    gone = tried_gone(keep, through, failed)
+    assert not set(sorted(through)[-keep:]) & set(gone)
+    assert set(sorted(through)[:-keep]) - {NAMES[-1]} <= set(gone)
+    assert failed - {NAMES[-1]} <= set(gone)
+    untried = set(NAMES) - through - failed
+    waiting = {one for one in untried if through and one > max(through)}
+    assert not waiting & set(gone)
+
+
+def entry(number: int, verb: str, version: str, outcome: Outcome) -> Entry:
+    return Entry(number, verb, "dns", END, Actor(0, "a"), "", version, "", outcome, "", routed=True)
+
+
+def test_what_was_tried_is_read_from_the_history_and_the_marks() -> None:
+    entries = [
+        entry(1, "deploy", "1", Outcome.DONE),
+        entry(2, "deploy", "2", Outcome.FAILED),
+        entry(3, "deploy", "3", Outcome.FAILED),
+        entry(4, "deploy", "3", Outcome.DONE),
+        entry(5, "deploy", "4", Outcome.FAILED),  # and a person says that it is good
+        entry(6, "deploy", "5", Outcome.INTERRUPTED),  # it is not its fault
+        entry(7, "activate", "6", Outcome.DONE),
+        entry(8, "deploy", "7", Outcome.PENDING),
+    ]
+    marks = {Version("4"): Mark.GOOD, Version("6"): Mark.BAD}
+    tried = what_was_tried(entries, trail(entries, {Version("4")}), marks)
+    assert set(tried.through) == {Version("1"), Version("3"), Version("4")}
+    assert set(tried.failed) == {Version("2"), Version("6")}

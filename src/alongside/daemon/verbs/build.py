@@ -16,9 +16,9 @@ from alongside.daemon import faults, trees
 from alongside.daemon.build_names import BuildNames, note_names, take_back
 from alongside.daemon.context import Context
 from alongside.daemon.images import give_name, save_image
-from alongside.daemon.manifest import forget_manifest
 from alongside.daemon.operations import Emit
 from alongside.daemon.projects import interpolation
+from alongside.daemon.strays import discard_unreleased
 from alongside.daemon.unpacked import Unpacked
 from alongside.daemon.verbs.change import Asked, Result
 from alongside.daemon.verbs.follow import follow, would_follow
@@ -176,7 +176,8 @@ async def _build(
         if unpacked.folder.exists():  # else it was given away
             trees.discard(unpacked.folder)
         if unpacked.kept:
-            discard_unreleased(context, context.paths.tree(source.repository, unpacked.kept))
+            tree = context.paths.tree(source.repository, unpacked.kept)
+            await discard_unreleased(context, tree)
 
 
 async def _say_what_follows(
@@ -203,16 +204,6 @@ async def _say_what_follows(
         result["plan"] += [f"{number}. {step}" for number, step in enumerate(steps, first)]
         result["nft"] += nft
     result["summary"].append("Nothing was changed; this is what would be done.")
-
-
-def discard_unreleased(context: Context, tree: Path) -> None:
-    """Remove a kept tree that no release came of."""
-    released = {
-        context.paths.tree(release.repository, release.tree) for release in context.releases.all()
-    }
-    if tree not in released and tree.is_dir():
-        trees.discard(tree)
-        forget_manifest(tree)
 
 
 async def _unpack(context: Context, source: Source, archive: Path) -> Unpacked:

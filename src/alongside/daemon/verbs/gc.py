@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from alongside.daemon.context import Context
 from alongside.daemon.executor import Executor
+from alongside.daemon.held import Held
 from alongside.daemon.locks import holding
 from alongside.daemon.operations import Emit
+from alongside.daemon.strays import discard_strays
 from alongside.daemon.verbs.activate import known_service
 from alongside.daemon.verbs.change import Asked, Result
 from alongside.domain.errors import AlongsideError
 from alongside.domain.policy import Retention
 from alongside.domain.release import Release
 from alongside.domain.size import size_text
-from alongside.plan.gc import Sorted, plan_remove, sort_out
+from alongside.plan.gc import Sorted, plan_remove, sort_out, what_was_tried
 from alongside.plan.observed import Observed
 
 _ALIVE = ("running", "paused", "restarting")
+
+_log = logging.getLogger(__name__)
 
 
 async def gc(
@@ -36,28 +41,40 @@ async def gc(
     """Of one service, or of all. `keep` and `keep_for` stand in for what the version that has
     the ports says. One that cannot be removed hides no other."""
     names = [known_service(context, service)] if service else sorted(context.known())
-    sizes = await _Sizes.take(context)
+    sizes, held = await _Sizes.take(context), await Held.look(context)
     plan: list[str] = []
     summary: list[str] = []
     removed: list[str] = []
+    gone: list[Release] = []
     total = 0
     for name in names:
         found = await _sorted(context, name, Retention(keep, keep_for))
+        kept = [(one, f"it {why}") for one, why in found.kept]
         for release in found.gone:
+            why = await held.why(release, gone=gone, data=volumes)
+            if why:
+                kept.append((release, why))
+                summary.append(f"{release.reference} is kept: {why}.")
+                continue
             size = await sizes.of(release)
             total += size
             plan.append(f"{len(plan) + 1}. remove {release.reference} ({size_text(size)})")
             if asked.dry_run:
+                gone.append(release)
                 continue
             error = await _remove(context, release, asked, emit, volumes=volumes)
-            removed += [] if error else [release.reference]
+            if not error:
+                gone.append(release)
+                removed.append(release.reference)
             summary.append(error or f"{release.reference} is removed ({size_text(size)}).")
         if asked.dry_run:
-            plan += [f"   keep {one.reference}: it {why}" for one, why in found.kept]
+            plan += [f"   keep {one.reference}: {why}" for one, why in kept]
     if total and not asked.dry_run:
         summary.append(f"{size_text(total)} in all, layers that images share counted with each.")
     if asked.dry_run:
         summary = [f"{size_text(total)} would be removed; nothing was changed."]
+    else:
+        await _discard_strays(context)
     return {
         "verb": "gc",
         "service": " ".join(names),
@@ -85,7 +102,16 @@ async def _sorted(
     current = context.in_force(service)
     retention = said if said.limited or current is None else current.spec.retention
     former = {one.version for one in context.former.all(service)}
-    return sort_out(service, retention, observed, former=former, alive=alive, now=datetime.now(UTC))
+    marks = {one: marked.mark for one, marked in context.releases.marks(service).items()}
+    return sort_out(
+        service,
+        retention,
+        observed,
+        former=former,
+        alive=alive,
+        now=datetime.now(UTC),
+        tried=what_was_tried(context.journal.entries(service), observed.trail, marks),
+    )
 
 
 async def _remove(
@@ -98,12 +124,23 @@ async def _remove(
         found = await _sorted(context, release.service, Retention(keep=0, keep_for=None), observed)
         if release not in found.gone:
             return f"{release.reference} is in use since a moment, and was kept."
+        why = await (await Held.look(context)).why(release, data=volumes)
+        if why:
+            return f"{release.reference} is kept: {why}."
         plan = plan_remove(release, observed, volumes=volumes)
         try:
             await Executor(context).run(plan, asked.actor, asked.message, emit)
         except AlongsideError as error:
             return f"{release.reference} could not be removed: {error.message}"
     return ""
+
+
+async def _discard_strays(context: Context) -> None:
+    """What a build that went on at the same time had to leave, or what nothing mounts any more."""
+    try:
+        await discard_strays(context)
+    except AlongsideError as error:
+        _log.warning("trees of no release were not looked through: %s", error.message)
 
 
 class _Sizes:

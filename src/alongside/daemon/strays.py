@@ -1,0 +1,96 @@
+"""Trees that no release has, and what was being received: removed when nothing needs them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+from alongside.daemon import trees
+from alongside.daemon.context import Context
+from alongside.daemon.held import mounted
+from alongside.daemon.manifest import forget_manifest
+from alongside.daemon.written import written
+from alongside.domain.errors import AlongsideError
+from alongside.engine.mounted import Mounted, names
+
+# As git names them, and with a number behind it where there are several; nothing else.
+_TREE = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})(-\d+)?")
+
+_log = logging.getLogger(__name__)
+
+
+async def discard_strays(context: Context, leftovers: Iterable[Path] = ()) -> None:
+    """Remove the trees that no release has, and `leftovers` of an earlier run. What a container
+    mounts stays, and so does a tree that one has written to. Raises Unavailable, and then nothing
+    is removed."""
+    there = await mounted(context)
+    for path in leftovers:
+        await _discard(path, there)
+    if context.locks["builds"].locked():
+        return  # the tree that is being built has no release yet
+    for tree in (context.paths.root / "trees").glob("*/*"):
+        if _TREE.fullmatch(tree.name):
+            await _discard_stray(context, tree, there)
+
+
+async def _discard_stray(
+    context: Context, tree: Path, there: Mounted, *, building: bool = False
+) -> None:
+    if tree in released(context) or not tree.is_dir():
+        return
+    found = await asyncio.to_thread(written, tree)
+    if found is not None:
+        _log.warning("%s is of no release, and kept: a container has written %s", tree, found)
+        return
+    if building or not context.locks["builds"].locked():  # one may have begun, and want it
+        await discard_tree(context, tree, there)
+
+
+async def discard_tree(context: Context, tree: Path, there: Mounted) -> None:
+    """Remove it, unless a release has it by now, or a container mounts it. It is taken out of its
+    place at once, so that nothing is built or started from a part of it meanwhile."""
+    if tree in released(context) or not tree.is_dir():
+        return
+    holders = there.by(tree)
+    if holders:
+        _log.warning("%s is kept: it is mounted by %s", tree, names(holders))
+        return
+    place = context.paths.incoming / f"{tree.name}.{secrets.token_hex(4)}"
+    try:
+        tree.rename(place)
+    except OSError:  # a full disk may have no room for a name, and is all the more to be emptied
+        place = tree
+    await _discard(place, there)
+    if not tree.exists():
+        forget_manifest(tree)
+
+
+async def discard_unreleased(context: Context, tree: Path) -> None:
+    """After a build that may have come to nothing. Where the engine does not say who mounts the
+    tree it is left, and looked at again when the engine is met."""
+    if tree in released(context) or not tree.is_dir():
+        return
+    try:
+        await _discard_stray(context, tree, await mounted(context), building=True)
+    except AlongsideError as error:
+        _log.warning("%s is of no release, and left for now: %s", tree, error.message)
+
+
+def released(context: Context) -> set[Path]:
+    """The trees of all releases, also of those whose row cannot be read."""
+    return {context.paths.tree(*one) for one in context.releases.trees()}
+
+
+async def _discard(path: Path, there: Mounted) -> None:
+    holders = there.by(path)
+    if holders:
+        _log.warning("%s is kept: it is mounted by %s", path, names(holders))
+        return
+    try:
+        await asyncio.to_thread(trees.discard, path)
+    except OSError as error:
+        _log.warning("%s could not be removed: %s", path, error)

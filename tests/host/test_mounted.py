@@ -1,0 +1,227 @@
+"""What a container mounts outlives the release that it came from: on a real engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.host import Host
+from support.installation import Installation, Repository, load_images
+
+pytestmark = pytest.mark.host
+
+# A database: it counts its starts in its folder, and says them, its program's edition and its
+# settings.
+DB = """\
+import os, socket, time
+with open('/var/lib/db/starts', 'a') as file:
+    file.write('started\\n')
+server = socket.create_server(('', 5432))
+while True:
+    peer, _ = server.accept()
+    starts = len(open('/var/lib/db/starts').readlines())
+    peer.sendall(f'{starts} EDITION {open("/conf/db.conf").read().strip()}'.encode())
+    peer.close()
+"""
+COMPOSE = """\
+services:
+  NAME:
+    build: .
+    image: repo/NAME:${tag:-latest}
+    ports: ["PORT:80"]
+    depends_on: [db]
+    volumes: ["./written:/written", "./compose.yaml:/compose.yaml:ro"]
+    x-alongside: {ready: running, keep: 1, standby: {keep: 0}, drain: none}
+  db:
+    image: alongside-test/responder:latest
+    command: ["python3", "-S", "/db.py"]
+    volumes: ["./pgdata:/var/lib/db", "./db.py:/db.py:ro", "./conf:/conf"]
+    x-alongside: {shared: true}
+"""
+ASK = "import socket; print(socket.create_connection(('db', 5432), 5).recv(99).decode(), end='')"
+
+
+@pytest.fixture(scope="module")
+def alongside() -> Iterator[Installation]:
+    with Host() as host:
+        load_images(host, "responder")
+        alongside = Installation(host)
+        alongside.start()
+        yield alongside
+
+
+class Shop:
+    """A service with a database that its versions share, in a repository of that name."""
+
+    def __init__(self, alongside: Installation, name: str, port: int) -> None:
+        self.alongside, self.name, self.port = alongside, name, port
+        self.repository: Repository = alongside.repository(name, self.files("0"))
+        self.db = f"{name}-shared-db-1"
+
+    def files(self, edition: str) -> dict[str, str]:
+        return {
+            "compose.yaml": COMPOSE.replace("NAME", self.name).replace("PORT", str(self.port)),
+            "Dockerfile": "FROM alongside-test/responder:latest\nENV PORTS=80\n",
+            ".gitignore": "pgdata\nwritten\n",
+            "db.py": DB.replace("EDITION", edition),
+            "conf/db.conf": f"conf-{edition}",
+            f"conf/only-{edition}": "",
+        }
+
+    def tagged(self, version: str) -> None:
+        for old in (self.repository.path / "conf").iterdir():
+            old.unlink()
+        self.repository.commit(self.files(version))
+        said = self.repository.tag(version).stderr
+        assert f"{self.name}@{version} is released" in said
+
+    def ask(self, version: str) -> str:
+        """What the database says to that version: its starts, and both editions."""
+
+        def answer() -> str:
+            command = ["exec", f"{self.name}-{version}", "python3", "-S", "-c", ASK]
+            return self.alongside.host.docker(command, check=False).stdout
+
+        return eventually(answer)
+
+    def releases(self) -> set[str]:
+        found = self.alongside.json("releases", self.name)["releases"]
+        return {one["version"] for one in found}
+
+    def tree(self, version: str) -> Path:
+        (found,) = (
+            one["tree"]
+            for one in self.alongside.json("releases", self.name)["releases"]
+            if one["version"] == version
+        )
+        return self.alongside.state / "trees" / self.name / str(found)
+
+    def sources(self) -> dict[str, Path]:
+        """What its database mounts, by where."""
+        template = "{{range .Mounts}}{{.Destination}} {{.Source}}\n{{end}}"
+        said = self.alongside.host.docker(["inspect", self.db, "--format", template]).stdout
+        return {line.split()[0]: Path(line.split()[1]) for line in said.splitlines() if line}
+
+
+def eventually(question: Callable[[], Any], timeout: float = 60) -> Any:
+    deadline = time.monotonic() + timeout
+    while not (answer := question()):
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.05)
+    return answer
+
+
+def test_a_shared_database_outlives_the_release_that_started_it(alongside: Installation) -> None:
+    shop, host = Shop(alongside, "shop", 8001), alongside.host
+    for version in ("1.0.0", "1.1.0", "1.2.0"):
+        shop.tagged(version)
+        alongside("activate", f"shop@{version}")
+    first = alongside.state / "services" / "shop" / "files"
+    assert set(shop.sources().values()) == {first / one for one in ("pgdata", "db.py", "conf")}
+    eventually(lambda: shop.releases() == {"1.1.0", "1.2.0"})  # by itself: 1.1.0 is gone back to
+    assert shop.ask("1.2.0") == "1 1.0.0 conf-1.0.0"
+    host.docker(["restart", "--time", "1", shop.db])
+    assert shop.ask("1.2.0") == "2 1.0.0 conf-1.0.0"
+
+    # One that is made anew has the files of the release that makes it, and what it has written.
+    (first / "conf" / "db.conf").write_text("by-hand")
+    host.docker(["rm", "--force", shop.db])
+    shop.tagged("1.3.0")
+    alongside("activate", "shop@1.3.0")
+    assert shop.ask("1.3.0") == "3 1.3.0 by-hand"
+    assert {one.name for one in (first / "conf").iterdir()} == {"db.conf", "only-1.3.0"}
+
+
+def test_a_tree_that_a_container_mounts_is_kept_until_it_does_not(alongside: Installation) -> None:
+    kept, host = Shop(alongside, "kept", 8002), alongside.host
+    for version in ("1", "2", "3", "4", "5"):
+        kept.tagged(version)
+    alongside("activate", "kept@5")
+    alongside("up", "kept@3")
+    written = ["exec", "kept-3", "sh", "-c", "echo x > /written/line"]
+    host.docker(written)
+    alongside("stop", "kept@3")
+    link = host.folder / "a-link"
+    link.symlink_to(kept.tree("1"))
+    image = "alongside-test/responder:latest"
+    host.docker(["run", "-d", "--name", "foreign-1", "-v", f"{link}/conf:/x", image])
+    host.docker(["create", "--name", "foreign-2", "-v", f"{kept.tree('2')}:/x", image])
+    # One that looks at the whole host is no reason.
+    host.docker(["create", "--name", "looks-on", "-v", "/:/host:ro", image])
+    why = {
+        "1": "its files are mounted by the container foreign-1",
+        "2": "its files are mounted by the container foreign-2",
+        "3": "a container has written written/line into its files",
+    }
+    plan = alongside("gc", "kept", "--keep", "0", "--dry-run").stdout
+    done = alongside("gc", "kept", "--keep", "0").stdout
+    for version, reason in why.items():
+        assert f"keep kept@{version}: {reason}" in plan
+        assert f"kept@{version} is kept: {reason}." in done
+    assert "kept@4 is removed" in done
+    assert kept.releases() == {"1", "2", "3", "5"}
+
+    # Nor does a restart forget: also a row that is lost takes no tree with it that is mounted.
+    trees = {version: kept.tree(version) for version in why}
+    alongside.stop()
+    host.run(["python3", "-c", _LOSE, str(alongside.state / "state.db")])
+    alongside.start()
+    eventually(lambda: "listening" in alongside.words())
+    assert all(tree.is_dir() for tree in trees.values())
+
+    host.docker(["rm", "--force", "foreign-1", "foreign-2", "looks-on"])
+    assert "is removed" in alongside("gc", "kept", "--keep", "0", "--volumes").stdout
+    assert kept.releases() == {"5"}
+    assert not any(trees[version].exists() for version in ("2", "3"))
+    assert not trees["1"].exists(), "a tree of no release goes as well"
+
+
+_LOSE = """
+import sqlite3, sys
+with sqlite3.connect(sys.argv[1]) as database:
+    database.execute("DELETE FROM releases WHERE service = 'kept' AND version = '1'")
+"""
+
+
+def test_what_an_earlier_alongside_had_mounted_from_a_tree_is_found_again(
+    alongside: Installation,
+) -> None:
+    """It ran shared services from the tree of the release that first started them."""
+    former, host = Shop(alongside, "former", 8003), alongside.host
+    former.tagged("1")
+    tree = former.tree("1")
+    old = host.folder / "old.yaml"
+    old.write_text(
+        "services: {db: {networks: {default: {}}}}\n"
+        "networks: {default: {name: former-shared_default}}\n"
+    )
+    files = ("--file", str(tree / "compose.yaml"), "--file", str(old))
+    where = ("--project-name", "former-shared", "--project-directory", str(tree))
+    host.docker(["compose", *where, *files, "up", "--detach", "--no-build", "db"])
+    alongside("activate", "former@1")
+    assert former.sources()["/var/lib/db"] == tree / "pgdata", "it is not made anew"
+    assert former.ask("1") == "1 1 conf-1"
+    former.tagged("2")
+    alongside("activate", "former@2")
+    former.tagged("3")
+    alongside("activate", "former@3")
+    held = "former@1 is kept: its files are mounted by the container former-shared-db-1"
+    assert held in alongside("gc", "former").stdout
+
+    host.docker(["rm", "--force", former.db])
+    assert "former@1 is kept: a container has written pgdata/starts into its files" in (
+        alongside("gc", "former").stdout
+    )
+    alongside("stop", "former@2")
+    alongside("up", "former@2")
+    assert former.ask("2") == "2 2 conf-2", "its data is found, and its files are the release's"
+    assert former.sources() == {
+        "/var/lib/db": tree / "pgdata",
+        "/db.py": alongside.state / "services" / "former" / "files" / "db.py",
+        "/conf": alongside.state / "services" / "former" / "files" / "conf",
+    }
+    assert held in alongside("gc", "former").stdout
