@@ -17,6 +17,7 @@ from alongside.daemon.images import load_image, remove_release
 from alongside.daemon.operations import Emit
 from alongside.daemon.projects import instance_project, shared_project
 from alongside.daemon.singletons import converge, prepare, record_singleton, tidy
+from alongside.daemon.starting import bring_up
 from alongside.domain.deployment import Former
 from alongside.domain.errors import AlongsideError, Conflict, NotReady, StepFailed, said_of
 from alongside.domain.history import Actor, Outcome
@@ -276,8 +277,7 @@ class Executor:
 
     async def _start(self, step: Start) -> None:
         self._context.instances.want(step.instance, "running")
-        project = await instance_project(self._context, step.release, step.instance)
-        await self._context.compose.up(project, [step.release.service])
+        await bring_up(self._context, step.release, step.instance)
         container = await self._context.engine.container(step.instance.name)
         if container is None:
             raise StepFailed(f"Compose made no container {step.instance.name}.")

@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 from alongside.daemon import trees, ways
 from alongside.daemon.context import Context
 from alongside.daemon.images import load_image
-from alongside.daemon.projects import instance_project, shared_project
+from alongside.daemon.projects import shared_project
 from alongside.daemon.singletons import converge, finish, tidy
+from alongside.daemon.starting import bring_up
 from alongside.daemon.verbs.follow import follow
 from alongside.domain.deployment import Trial
 from alongside.domain.errors import AlongsideError, Conflict, Unavailable
@@ -150,6 +151,7 @@ class Reconciler:
     async def _look(self) -> None:
         """From one instance that runs, whichever: what lets one of them through lets all."""
         context = self._context
+        await ways.look_at_engine(context)
         for instance in context.instances.all():
             if context.instances.wanted(instance) == "running" and context.on_bridge(instance):
                 container = await context.engine.container(instance.name)
@@ -157,6 +159,7 @@ class Reconciler:
                     await ways.look(context, instance, container)
                     return
         context.problems.pop(ways.CONTAINERS, None)  # nobody to ask
+        context.problems.pop(ways.OUTSIDERS, None)
 
     async def _follow_engine(self) -> None:
         while True:
@@ -261,8 +264,7 @@ class Reconciler:
         shared = [one.name for one in release.spec.depends if one.sharing is Sharing.SHARED]
         if shared:
             await context.compose.up(await shared_project(context, release), shared)
-        project = await instance_project(context, release, instance)
-        await context.compose.up(project, [release.service])
+        await bring_up(context, release, instance)
 
     async def _check_pool(self) -> None:
         """A network that somebody makes within the pool stands in the way of versions to come."""

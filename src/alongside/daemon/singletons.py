@@ -6,6 +6,9 @@ what is to run does. A replacement is that, prepared, and so is finishing one th
 
 from __future__ import annotations
 
+from functools import partial
+
+from alongside.daemon import starting
 from alongside.daemon.context import Context
 from alongside.daemon.projects import instance_project
 from alongside.domain.errors import AlongsideError, NotReady, StepFailed
@@ -97,8 +100,18 @@ async def _start(
         await context.engine.rename(there.name, instance.name)
     if there is not None and there.running:
         return None
-    await context.engine.start(instance.name)
+    await starting.start(
+        context,
+        instance,
+        partial(context.engine.start, instance.name),
+        partial(_start_anew, context, release, instance),
+    )
     return await context.engine.container(instance.name)
+
+
+async def _start_anew(context: Context, release: Release, instance: Instance) -> None:
+    await prepare(context, release, instance)
+    await context.engine.start(instance.name)
 
 
 async def tidy(context: Context, service: str) -> None:

@@ -37,14 +37,21 @@ _CHUNK = 64 * 1024  # bytes
 # ` Container dns-1.0.0  Starting`; `time="…" level=warning msg="The \"tag\" variable is not set…"`
 _NOISE = re.compile(r"\s+(Container|Network|Volume|Image) .*|time=\S+ level=(warning|info) .*")
 _IS_IT_UP = "Is the engine running? `systemctl status docker` says."
-# Newer clients say the second. Compose 2.40 says first what it was about to do: `unable to get image
-# 'x': Cannot connect to …`.
+# Newer clients say the second. Compose 2.40 says first what it was about to do: `unable to get
+# image 'x': Cannot connect to …`.
 _DOWN = (
     r"(Cannot connect to the Docker daemon|failed to connect to the docker API"
     r"|error during connect)\b.*"
 )
 _COMPOSE_IS_DOWN = re.compile(rf"(.*: )?{_DOWN}")
 _RUN_IS_DOWN = re.compile(rf"(unable to get image '[^']*': )?{_DOWN}")  # else the program says so
+
+# Release 29 with nftables, when it makes a network (checkIPv4Forwarding, checkIPv6Forwarding).
+_NOT_FORWARDED = re.compile(r"IPv[46] (global )?forwarding is disabled")
+_TURN_IT_ON = (
+    "The engine's nftables backend leaves forwarding to you: `alongside doctor` says which "
+    "settings to turn on and how, now and for every start."
+)
 
 _BY_DOCKER = ("docker", "compose")
 
@@ -199,7 +206,11 @@ class DockerCompose:
                     f"Compose could not {what}: {said[-1]}",
                     hint=_IS_IT_UP,
                 )
-            raise StepFailed(f"Compose could not {what}: {said[-1]}", log=said[-_TAIL:])
+            raise StepFailed(
+                f"Compose could not {what}: {said[-1]}",
+                hint=_TURN_IT_ON if _NOT_FORWARDED.search(said[-1]) else "",
+                log=said[-_TAIL:],
+            )
 
     async def _finish(
         self,

@@ -108,6 +108,28 @@ async def test_an_engine_that_does_not_answer(make: Make, project: Project, said
         [_ async for _ in compose.run(project, "dns", ["migrate"])]
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "IPv4 forwarding is disabled: check your host's firewalling and set sysctl "
+        "net.ipv4.ip_forward=1, or disable this check using daemon option --ip-forward=false",
+        "IPv6 global forwarding is disabled: check your host's firewalling and set sysctls "
+        "net.ipv6.conf.all.forwarding=1 and net.ipv6.conf.default.forwarding=1, or disable this "
+        "check using daemon option --ip-forward=false",
+    ],
+)
+async def test_an_engine_that_leaves_forwarding_to_its_user(
+    make: Make, project: Project, said: str
+) -> None:
+    """As release 29 with nftables says it."""
+    words = project.directory / "words"
+    words.write_text(f"failed to create network dns: Error response from daemon: {said}\n")
+    with pytest.raises(StepFailed) as caught:
+        await make(f"cat {words} >&2; exit 1").up(project, ["dns"])
+    assert said in caught.value.message
+    assert "alongside doctor" in caught.value.hint
+
+
 async def test_a_program_that_looks_for_an_engine_of_its_own(make: Make, project: Project) -> None:
     """It is the program that failed, and no engine of ours that is down."""
     compose = make("echo 'deploy: Cannot connect to the Docker daemon at tcp://ci:2375.'; exit 1")
