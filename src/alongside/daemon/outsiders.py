@@ -29,10 +29,11 @@ async def kept_out(context: Context, instance: Instance) -> str:
         return ""
     wanted = _wanted(context, instance)
     # Following thousands of rules takes a while, in which somebody may want to switch.
-    return await asyncio.to_thread(_said, rules, wanted)
+    return await asyncio.to_thread(said, rules, wanted)
 
 
-def _said(rules: Firewall, wanted: Wanted) -> str:
+def said(rules: Firewall, wanted: Wanted) -> str:
+    """What others' rules do to these versions' packets, as a sentence with the remedy."""
     stopped = [one for one in once(forwarded(rules, wanted)) if not one.fate.doubt]
     if not stopped:
         return ""

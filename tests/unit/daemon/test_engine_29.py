@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import IPv6Network
+from functools import partial
+from ipaddress import IPv6Network, ip_address
 from pathlib import Path
 
 import pytest
 
-from alongside.daemon import executor, outsiders, ways
+from alongside.daemon import executor, outsiders, starting, ways
 from alongside.daemon.reconciler import Reconciler
 from alongside.doctor.facts import Firewall, Unseen
 from alongside.doctor.foreign import iptables
 from alongside.domain.errors import StepFailed
-from alongside.engine.protocol import Container, EngineInfo
+from alongside.domain.port import Protocol
+from alongside.engine.protocol import Container, EngineInfo, Published
 from alongside.host import forwarding
 from support.served import Served
 
@@ -242,3 +244,28 @@ async def test_forwarding_that_it_does_not_turn_on_is_a_problem_before_the_first
     settings[forwarding.IPV6[1]].write_text("1\n")
     await reconciler._look()
     assert ways.FORWARDING not in context.problems
+
+
+async def test_a_container_that_was_made_before_is_made_anew(daemon: Daemon) -> None:
+    """A singleton's, which is made first and started later; or one from before the engine was
+    told to use nftables."""
+    context, engine, name = daemon.context, daemon.engine, "singleton-current"
+    engine.about, engine.proxy = ABOUT, False
+    image = engine.tag("repo/x:1", "x", {})
+
+    def make(*addresses: str) -> None:
+        ports = [Published(name, Protocol.TCP, ip_address(one), 20000, "") for one in addresses]
+        engine.create(name, image.id, labels={}, publishes=ports)
+
+    async def anew() -> None:
+        make("127.0.0.1", "fd00::1")
+        await engine.start(name)
+
+    make("127.0.0.1", "10.213.0.1", "::1", "fd00::1")
+    instance = replace(daemon.new, service="singleton", singleton=True)
+    assert instance.name == name
+    await starting.start(context, instance, partial(engine.start, name), anew)
+    found = await engine.container(name)
+    assert found is not None
+    assert found.running
+    assert not context.proxied
