@@ -274,7 +274,7 @@ async def test_a_build_that_fails_says_its_step_and_leaves_no_image(bench: Bench
     with pytest.raises(BuildFailed) as caught:
         await bench.build()
 
-    assert caught.value.log[0].startswith("[dns ")
+    assert re.match(r"\[(dns )?\d/\d\] ", caught.value.log[0])  # buildx 0.29 says no service
     assert "it went wrong" in caught.value.log
     assert await bench.engine.image("demo/dns:1.0.0") is None
 

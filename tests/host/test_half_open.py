@@ -11,6 +11,9 @@ import pytest
 
 from alongside.daemon.half_open import HalfOpen
 from alongside.domain.port import Protocol, parse_port
+from alongside.router import half_open as module
+from alongside.router.conntrack import name_of
+from alongside.router.netlink import NETLINK_NETFILTER, open_netlink
 from alongside.router.nft import NftRouter
 from alongside.router.protocol import AddressTarget, Choice, HostTarget, RoutedPort, Ruleset, Target
 from support.hanging import connecting, full, half_open, swallowing
@@ -239,6 +242,27 @@ async def test_what_is_answered_between_two_looks_stays(stage: Stage, switched: 
             assert len(seen) == 1
             assert await switched.router.clean_half_open(new, frozenset()) == seen, "none is gone"
         await come_to(stage, 0)
+        assert await switched.router.clean_half_open(new, seen) == frozenset()
+        await talk(late, listener)
+
+
+async def test_what_is_answered_after_it_was_read_stays(
+    stage: Stage, switched: Switched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And though both looks have seen it unanswered: it is asked for once more."""
+    new = ruleset(stage, stage.target(1, PORT))
+    with ExitStack() as all_:
+        listener = all_.enter_context(listening(stage.inside[0], stage.subnets[0].address4))
+        await switched.router.apply(ruleset(stage, stage.target(0, PORT + 3)))
+        with swallowing(stage.inside[0].path, PORT + 3, "answers that leave"):
+            late = all_.enter_context(connecting(stage.outside, stage.host.address4, PORT))
+            await switched.router.apply(new)
+            seen = await switched.router.clean_half_open(new, frozenset())
+            with open_netlink(NETLINK_NETFILTER, namespace=stage.host.path) as channel:
+                read = list(module.entries(channel, socket.IPPROTO_TCP, [bytes(4)]))
+            assert seen <= {name_of(entry) for _, entry in read}
+        await come_to(stage, 0)
+        monkeypatch.setattr(module, "entries", lambda *_: iter(read))
         assert await switched.router.clean_half_open(new, seen) == frozenset()
         await talk(late, listener)
 

@@ -104,15 +104,17 @@ def override(
     *,
     removing: bool = False,
     ipv6: bool = True,
+    single: bool = False,
 ) -> str:
     """For one instance: its image by ID, its name, its own network and address, its local ports.
 
     `model` is Compose's own model of the release's compose file. What the instance does not run
     is taken out of it: Compose 2.26 makes every network of a file, used or not, and the engine
     has addresses for 31. `removing`: for taking the project down, volumes included; what is
-    shared is out of its reach then. `ipv6`: whether this host has it.
+    shared is out of its reach then. `ipv6`: whether this host has it. `single`: publish on one
+    address of each IP family alone.
     """
-    released = _released(release, instance, ipv6)
+    released = _released(release, instance, ipv6, single)
     return _document(release, instance, model, released, removing=removing, ipv6=ipv6)
 
 
@@ -198,14 +200,15 @@ def _volumes(release: Release, instance: Instance, *, removing: bool) -> dict[st
     return own | shared
 
 
-def _released(release: Release, instance: Instance, ipv6: bool) -> dict[str, Any]:
+def _released(release: Release, instance: Instance, ipv6: bool, single: bool) -> dict[str, Any]:
     subnet = instance.subnet
     # On loopback for people and probes; on addresses of the host's own for packets from containers.
     # Publishing also makes the engine accept forwarded packets to the container's port.
-    addresses = ["127.0.0.1", str(subnet.gateway4)]
+    addresses = ["127.0.0.1"] if single else ["127.0.0.1", str(subnet.gateway4)]
     place = {"ipv4_address": str(subnet.address4)}
     if ipv6:
-        addresses += ["[::1]", f"[{subnet.proxy6}]"]
+        # Without a proxy [::1] answers nobody.
+        addresses += [*([] if single else ["[::1]"]), f"[{subnet.proxy6}]"]
         place["ipv6_address"] = str(subnet.address6)
     ports = [
         f"{address}:{local.number}:{local.target}/{local.protocol}"

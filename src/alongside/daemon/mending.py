@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from alongside.compose.override import shared_name
+from alongside.daemon import starting
 from alongside.daemon.context import Context
 from alongside.daemon.images import load_image
 from alongside.daemon.projects import instance_project, shared_project
 from alongside.daemon.writers import refuse_writers
-from alongside.domain.errors import StepFailed
 from alongside.domain.instance import Instance
 from alongside.domain.release import Release
 from alongside.domain.service import Sharing
@@ -39,6 +39,29 @@ async def bring_up(
     container that is made anew. Raises StepFailed, also where the address is another's, and
     Conflict as `refuse_writers` does.
     """
+    await starting.start(
+        context,
+        instance,
+        partial(_bring_up, context, release, instance, anew),
+        partial(_bring_up, context, release, instance, [*anew, release.service]),
+    )
+    container = await context.engine.container(instance.name)
+    if container is None:
+        raise StepFailed(f"Compose made no container {instance.name}.")
+    has = container.ipv4.get(instance.network)
+    placed = not release.spec.host_network
+    if placed and container.running and has != instance.subnet.address4:
+        raise StepFailed(
+            f"{instance.name} does not have its address {instance.subnet.address4}.",
+            hint=f"Look at who is on its network: docker network inspect {instance.network}",
+        )
+    context.astray -= {(instance.service, instance.version)}
+    return container
+
+
+async def _bring_up(
+    context: Context, release: Release, instance: Instance, anew: Collection[str]
+) -> None:
     project = await instance_project(context, release, instance)
     await refuse_writers(context, release, project, [release.service])
     there = of_project(await context.engine.everything(), instance.project)
@@ -49,17 +72,6 @@ async def bring_up(
     remade = await _mend(context, project, [release.service], there, anew, placed)
     if own or not remade:
         await context.compose.up(project, [release.service])
-    container = await context.engine.container(instance.name)
-    if container is None:
-        raise StepFailed(f"Compose made no container {instance.name}.")
-    has = container.ipv4.get(instance.network)
-    if placed is not None and container.running and has != instance.subnet.address4:
-        raise StepFailed(
-            f"{instance.name} does not have its address {instance.subnet.address4}.",
-            hint=f"Look at who is on its network: docker network inspect {instance.network}",
-        )
-    context.astray -= {(instance.service, instance.version)}
-    return container
 
 
 async def start_shared(

@@ -15,7 +15,7 @@ from alongside.daemon.threads import in_thread
 from alongside.domain.instance import Instance
 from alongside.domain.release import Release
 from alongside.domain.service import Sharing
-from alongside.engine.protocol import Project
+from alongside.engine.protocol import NFTABLES, Project
 from alongside.host.files import make_folder, write_whole
 
 
@@ -34,8 +34,16 @@ async def instance_project(
     # Where nobody comes in, an IPv6 address is of no use, and costs the engine a tenth of a second
     # when a container starts and again when it ends: for a singleton, of its gap.
     ipv6 = context.ipv6 and bool(release.spec.ports)
-    await _write(context, path, override(release, instance, model, removing=removing, ipv6=ipv6))
+    single = await _publishes_once(context)
+    text = override(release, instance, model, removing=removing, ipv6=ipv6, single=single)
+    await _write(context, path, text)
     return _with(base, path)
+
+
+async def _publishes_once(context: Context) -> bool:
+    """Whether the engine takes one address of an IP family alone (daemon/starting.py has why).
+    Without a proxy nothing listens on the others in any case."""
+    return not context.proxied and (await context.engine.info()).firewall == NFTABLES
 
 
 async def once_project(context: Context, release: Release, instance: Instance) -> Project:

@@ -159,6 +159,7 @@ class Reconciler:
     async def _look(self) -> None:
         """From one instance that runs, whichever: what lets one of them through lets all."""
         context = self._context
+        await ways.look_at_engine(context)
         for instance in context.instances.all():
             if context.instances.wanted(instance) == "running" and context.on_bridge(instance):
                 container = await context.engine.container(instance.name)
@@ -166,6 +167,7 @@ class Reconciler:
                     await ways.look(context, instance, container)
                     return
         context.problems.pop(ways.CONTAINERS, None)  # nobody to ask
+        context.problems.pop(ways.OUTSIDERS, None)
 
     async def _follow_engine(self) -> None:
         while True:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from functools import partial
 
+from alongside.daemon import starting
 from alongside.daemon.context import Context
 from alongside.daemon.images import give_name
 from alongside.daemon.mending import bring_up, network_ids
@@ -130,7 +132,12 @@ async def _start(
             return None
         if there.running:
             return None
-    await context.engine.start(instance.name)
+    await starting.start(
+        context,
+        instance,
+        partial(context.engine.start, instance.name),
+        partial(bring_up, context, release, instance, anew=[service]),
+    )
     return await context.engine.container(instance.name)
 
 

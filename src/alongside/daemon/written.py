@@ -1,8 +1,8 @@
 """Files in a release's tree that its tag does not have: a container has put them there.
 
 The tree's manifest says it (`manifest`). Of a tree that an older alongside unpacked there is none:
-it has no write bits (`trees.keep`), so a file or folder that has one came later, and so did one that
-was changed since the tree's first release.
+it has no write bits (`trees.keep`), so a file or folder that has one came later, and so did one
+that was changed since the tree's first release.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def written(path: Path, since: datetime | None = None) -> Path | None:
     except OSError:
         return None
     for tree in (path, *path.parents):
-        if read_manifest(tree) is not None:
+        if len(tree.parents) > 2 and read_manifest(tree) is not None:
             found = (tree / one for one in strays(tree))
             return next((one for one in found if one.is_relative_to(path)), None)
     limit = since.timestamp() if since else None

@@ -17,6 +17,8 @@ _SECONDS = re.compile(r"\d+\.\d+ ")
 _ENDED = ("DONE ", "CACHED", "CANCELED")
 _FRAME = re.compile(r"-{3,}|={3,}| > .*|\s*")
 
+_TARGET = re.compile(r"target ([\w.-]+): ")
+
 # How each layer that an error came through says so; the last of them is the one to read.
 _WRAPPED = re.compile(
     r"(target [\w.-]+: )?failed to solve( with frontend [\w.-]+)?: "
@@ -57,8 +59,12 @@ class BuildLog:
         step = self._names.get(self._failed, "")
         log = list(self._steps.get(self._failed, ()))[-SHOWN:]
         # What Compose itself wrote last; of a step's failure it repeats what the step said.
-        reason = _unwrapped(self._outside[-1]) if self._outside else self._error
-        what = f"The image of {' and '.join(services)} did not build"
+        last = self._outside[-1] if self._outside else ""
+        reason = _unwrapped(last) if last else self._error
+        # A step may not say whose it is (buildx 0.29); Compose's last line does.
+        target = _TARGET.match(last)
+        whose = [target[1]] if target and target[1] in services else services
+        what = f"The image of {' and '.join(whose)} did not build"
         if step:
             log = [step, *log]
             what = f"{what}, at {step}"

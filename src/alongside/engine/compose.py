@@ -37,7 +37,21 @@ _CHUNK = 64 * 1024  # bytes
 # ` Container dns-1.0.0  Starting`; `time="…" level=warning msg="The \"tag\" variable is not set…"`
 _NOISE = re.compile(r"\s+(Container|Network|Volume|Image) .*|time=\S+ level=(warning|info) .*")
 _IS_IT_UP = "Is the engine running? `systemctl status docker` says."
-_DOWN = ("Cannot connect to the Docker daemon", "error during connect")
+# Newer clients say the second. Compose 2.40 says first what it was about to do: `unable to get
+# image 'x': Cannot connect to …`.
+_DOWN = (
+    r"(Cannot connect to the Docker daemon|failed to connect to the docker API"
+    r"|error during connect)\b.*"
+)
+_COMPOSE_IS_DOWN = re.compile(rf"(.*: )?{_DOWN}")
+_RUN_IS_DOWN = re.compile(rf"(unable to get image '[^']*': )?{_DOWN}")  # else the program says so
+
+# Release 29 with nftables, when it makes a network (checkIPv4Forwarding, checkIPv6Forwarding).
+_NOT_FORWARDED = re.compile(r"IPv[46] (global )?forwarding is disabled")
+_TURN_IT_ON = (
+    "The engine's nftables backend leaves forwarding to you: `alongside doctor` says which "
+    "settings to turn on and how, now and for every start."
+)
 
 _BY_DOCKER = ("docker", "compose")
 
@@ -153,7 +167,7 @@ class DockerCompose:
             *(service, *command),
         ]
         last: deque[str] = deque(maxlen=_TAIL)
-        status = -1
+        status, begun = -1, False
         try:
             async with self._process(
                 arguments, project.environment, merged=True, command=command_line
@@ -162,8 +176,10 @@ class DockerCompose:
                     lines = undivided(_chunks(process))
                     async with aclosing(lines):
                         async for line in lines:
-                            last.append(line)
-                            yield line
+                            if line or begun:  # Compose 2.40 begins with an empty one of its own
+                                last.append(line)
+                                yield line
+                            begun = True
                     status = await process.wait()
                 finally:
                     if status == -1:
@@ -198,12 +214,16 @@ class DockerCompose:
         status, out, err = await self._finish(arguments, project.environment)
         if status != 0:
             said = _words(out + err)
-            if said[-1].startswith(_DOWN):
+            if _COMPOSE_IS_DOWN.fullmatch(said[-1]):
                 raise Unavailable(
                     f"Compose could not {what}: {said[-1]}",
                     hint=_IS_IT_UP,
                 )
-            raise StepFailed(f"Compose could not {what}: {said[-1]}", log=said[-_TAIL:])
+            raise StepFailed(
+                f"Compose could not {what}: {said[-1]}",
+                hint=_TURN_IT_ON if _NOT_FORWARDED.search(said[-1]) else "",
+                log=said[-_TAIL:],
+            )
 
     async def _finish(
         self,
@@ -263,7 +283,7 @@ def _ended(
 ) -> StepFailed | Unavailable:
     what = shlex.join(command) or "its own command"
     said = next((line.strip() for line in reversed(last) if line.strip()), "it wrote nothing")
-    if said.startswith(_DOWN):
+    if _RUN_IS_DOWN.fullmatch(said):
         return Unavailable(
             f"Compose could not run {what} in a container of {service}: {said}", hint=_IS_IT_UP
         )

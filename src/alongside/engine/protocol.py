@@ -19,6 +19,8 @@ LABEL_COMMIT = "alongside.commit"
 LABEL_REPOSITORY = "alongside.repository"
 LABEL_ORDINAL = "alongside.ordinal"
 
+NFTABLES = "nftables"  # EngineInfo.firewall
+
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:

@@ -45,7 +45,7 @@ _CTA_STATUS = 3
 _CTA_STATUS_MASK = 26
 _SEEN_REPLY = (1 << 1).to_bytes(4, "big")  # IPS_SEEN_REPLY
 # One dump of both families: each walks the whole table, which with 100,000 answered connections
-# takes 50 ms. Kernels before 5.15 ignore what is asked for and hand out all, to be sorted here.
+# takes 50 ms. A kernel that does not know this filter hands out all, and the state says which.
 _UNANSWERED = [
     bytes(4) + attribute(_CTA_STATUS, bytes(4)) + attribute(_CTA_STATUS_MASK, _SEEN_REPLY)
 ]

@@ -47,6 +47,7 @@ WANTED = Wanted(Ruleset((WEB,)), (INSTANCE,), pool6=IPv6Network("fd00:1:2::/48")
 FAILING = PartProblem("It failed.", hangs=False)
 HANGING = PartProblem("It hangs.", hangs=True)
 ENGINE = EngineInfo("28.5.2", "1.51", "Debian", "/var/lib/docker")
+NFT = EngineInfo("29.7.0", "1.53", "Debian", "/var/lib/docker", firewall="nftables")
 HOST = ip_address("198.51.100.1")
 PORTS = Ports(
     (Listener(Protocol.TCP, IPv4Address("127.0.0.1"), 20000, "docker-proxy", 9),),
@@ -161,7 +162,7 @@ FOREIGN = replace(
         ("engine", {"engine": replace(ENGINE, rootless=True)}, PROBLEM, "rootless"),
         ("engine", {"engine": replace(ENGINE, version="19.03.1")}, WARNING, "19.03.1 is older"),
         ("engine", {"engine_host": "tcp://10.0.0.1:2375"}, WARNING, "very host"),
-        ("engine-firewall", {"engine": replace(ENGINE, firewall="nftables")}, WARNING, "not tried"),
+        ("engine-firewall", {"engine": NFT}, WARNING, "experimental"),
         ("engine-firewall", {"engine": replace(ENGINE, firewall="iptables")}, OK, "iptables"),
         (
             "engine-firewall",
@@ -196,10 +197,47 @@ FOREIGN = replace(
             "when it starts",
         ),
         (
+            "ip-forward",
+            {"kernel": sysctl(net__ipv4__ip_forward="0"), "engine": NFT},
+            PROBLEM,
+            "does not turn it on",
+        ),
+        (
+            "ip-forward",
+            {"kernel": sysctl(net__ipv4__ip_forward="0"), "engine": Failed("down")},
+            OK,
+            "with its nftables backend it does not",
+        ),
+        (
             "ipv6-forward",
             {"kernel": sysctl(net__ipv6__conf__all__forwarding="0"), "wanted": Unseen()},
             OK,
             "first instance",
+        ),
+        (  # with nftables it is the first instance that would fail
+            "ipv6-forward",
+            {
+                "kernel": sysctl(
+                    net__ipv6__conf__all__forwarding="0", net__ipv6__conf__default__forwarding="0"
+                ),
+                "wanted": Wanted(Ruleset()),
+                "engine": NFT,
+            },
+            PROBLEM,
+            "sysctl -w net.ipv6.conf.all.forwarding=1\n"
+            "sysctl -w net.ipv6.conf.default.forwarding=1",
+        ),
+        (
+            "ipv6-forward",
+            {"kernel": sysctl(net__ipv6__conf__default__forwarding="0"), "engine": NFT},
+            PROBLEM,
+            "no version can be started",
+        ),
+        (
+            "ipv6-forward",
+            {"kernel": sysctl(net__ipv6__conf__default__forwarding="0")},
+            OK,
+            "is forwarded",
         ),
         (
             "ipv6-forward",

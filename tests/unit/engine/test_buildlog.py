@@ -48,6 +48,66 @@ Dockerfile:3
 target web: failed to solve: process "/bin/sh -c false" did not complete successfully: exit code: 1
 """
 
+# Compose 2.40 hands a build to buildx 0.29, which says no service where there is only one.
+BAKED = """\
+#1 [internal] load local bake definitions
+#1 reading from stdin 512B done
+#1 DONE 0.0s
+
+#2 [internal] load build definition from Dockerfile
+#2 transferring dockerfile: 99B done
+#2 DONE 0.0s
+
+#5 [1/3] FROM docker.io/library/base:1
+#5 CACHED
+
+#6 [2/3] RUN echo fine
+#6 0.101 fine
+#6 DONE 0.2s
+
+#7 [3/3] RUN make
+#7 0.285 cc -c server.c
+#7 0.286 server.c:3: error: expected ';'
+#7 ERROR: process "/bin/sh -c make" did not complete successfully: exit code: 3
+------
+ > [3/3] RUN make:
+0.285 cc -c server.c
+0.286 server.c:3: error: expected ';'
+------
+Dockerfile:3
+
+--------------------
+
+   1 |     FROM base:1
+   2 |     RUN echo fine
+   3 | >>> RUN make
+--------------------
+
+target dns: failed to solve: process "/bin/sh -c make" did not complete successfully: exit code: 3
+
+"""
+
+BAKED_NO_BASE = """\
+#1 [internal] load local bake definitions
+#1 DONE 0.0s
+
+#3 [internal] load metadata for docker.io/nosuch/image:1
+#3 ERROR: failed to do request: Head "https://registry-1.docker.io/v2/": network is unreachable
+------
+ > [internal] load metadata for docker.io/nosuch/image:1:
+------
+Dockerfile:1
+
+--------------------
+
+   1 | >>> FROM nosuch/image:1
+   2 |
+--------------------
+
+target dns: failed to solve: nosuch/image:1: failed to resolve source metadata for \
+docker.io/nosuch/image:1: network is unreachable
+"""
+
 NO_BASE = """\
 #3 [dns internal] load metadata for docker.io/nosuch/image:1
 #3 ERROR: failed to do request: Head "https://registry-1.docker.io/v2/": network is unreachable
@@ -99,6 +159,30 @@ def test_a_newer_buildkit_says_it_otherwise() -> None:
         "exit code: 1"
     )
     assert error.log == ("[web 2/2] RUN false", "nothing good")
+
+
+def test_a_step_without_its_service_is_said_with_the_service_s_name() -> None:
+    error = failure(BAKED)
+
+    assert error.message == (
+        "The image of dns did not build, at [3/3] RUN make: "
+        'process "/bin/sh -c make" did not complete successfully: exit code: 3'
+    )
+    assert error.log == ("[3/3] RUN make", "cc -c server.c", "server.c:3: error: expected ';'")
+    missing = failure(BAKED_NO_BASE)
+    assert "at [internal] load metadata for docker.io/nosuch/image:1: nosuch/image:1" in str(
+        missing.message
+    )
+    assert "base image" in missing.hint
+
+
+def test_of_several_images_the_one_that_failed_is_named() -> None:
+    log = BuildLog()
+    for line in BAKED.replace("target dns", "target worker").splitlines():
+        log.feed(line)
+
+    message = log.failure(["dns", "worker"]).message
+    assert message.startswith("The image of worker did not build, at [3/3] RUN make: ")
 
 
 def test_a_missing_base_image_is_named_with_a_remedy() -> None:

@@ -79,11 +79,63 @@ exit 1"""
     assert caught.value.log == (said,)
 
 
-async def test_an_engine_that_does_not_answer(make: Make, project: Project) -> None:
-    compose = make("echo 'Cannot connect to the Docker daemon at unix:///x.sock.' >&2; exit 1")
+DOWN = {
+    "2.26": "Cannot connect to the Docker daemon at unix:///x.sock. Is the docker daemon running?",
+    "2.40": "unable to get image 'repo/web:1': Cannot connect to the Docker daemon at "
+    "unix:///x.sock. Is the docker daemon running?",
+    "with 29": "unable to get image 'repo/web:1': failed to connect to the docker API at "
+    "unix:///x.sock; check if the path is correct and if the daemon is running: dial unix /x.sock: "
+    "connect: no such file or directory",
+    "http": 'error during connect: Get "http://x/_ping": dial tcp: connection refused',
+}
 
-    with pytest.raises(Unavailable):
-        await compose.down(project)
+
+@pytest.mark.parametrize("said", DOWN.values(), ids=DOWN)
+async def test_an_engine_that_does_not_answer(make: Make, project: Project, said: str) -> None:
+    words = project.directory / "words"
+    words.write_text(f"{said}\n")
+    compose = make(f"cat {words} >&2; exit 1")
+
+    for asking in (
+        compose.up(project, ["dns"]),
+        compose.create(project, ["dns"]),
+        compose.down(project),
+    ):
+        with pytest.raises(Unavailable, match="Compose could not") as caught:
+            await asking
+        assert said in caught.value.message
+    with pytest.raises(Unavailable, match="Compose could not"):
+        [_ async for _ in compose.run(project, "dns", ["migrate"])]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "IPv4 forwarding is disabled: check your host's firewalling and set sysctl "
+        "net.ipv4.ip_forward=1, or disable this check using daemon option --ip-forward=false",
+        "IPv6 global forwarding is disabled: check your host's firewalling and set sysctls "
+        "net.ipv6.conf.all.forwarding=1 and net.ipv6.conf.default.forwarding=1, or disable this "
+        "check using daemon option --ip-forward=false",
+    ],
+)
+async def test_an_engine_that_leaves_forwarding_to_its_user(
+    make: Make, project: Project, said: str
+) -> None:
+    """As release 29 with nftables says it."""
+    words = project.directory / "words"
+    words.write_text(f"failed to create network dns: Error response from daemon: {said}\n")
+    with pytest.raises(StepFailed) as caught:
+        await make(f"cat {words} >&2; exit 1").up(project, ["dns"])
+    assert said in caught.value.message
+    assert "alongside doctor" in caught.value.hint
+
+
+async def test_a_program_that_looks_for_an_engine_of_its_own(make: Make, project: Project) -> None:
+    """It is the program that failed, and no engine of ours that is down."""
+    compose = make("echo 'deploy: Cannot connect to the Docker daemon at tcp://ci:2375.'; exit 1")
+
+    with pytest.raises(StepFailed, match="ended with exit code 1: deploy: Cannot connect"):
+        [_ async for _ in compose.run(project, "dns", ["deploy"])]
 
 
 async def test_a_file_is_named_as_the_person_knows_it(
@@ -194,8 +246,9 @@ async def test_a_command_that_fails_is_cleaned_up_after(
     assert removed == f"rm --force --volumes {name}"
 
 
-async def test_a_command_for_an_engine_that_does_not_answer(make: Make, project: Project) -> None:
-    compose = make("echo 'Cannot connect to the Docker daemon at unix:///x.sock.' >&2; exit 1")
+async def test_composes_own_empty_line_is_not_the_programs(make: Make, project: Project) -> None:
+    """2.40 begins with one; those that the program writes are its own."""
+    compose = make("echo; echo first; echo; echo second")
 
-    with pytest.raises(Unavailable):
-        [_ async for _ in compose.run(project, "dns", ["migrate"])]
+    lines = [line async for line in compose.run(project, "dns", ["migrate"])]
+    assert lines == ["first", "", "second"]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from alongside.doctor.facts import EngineOptions, Facts, Failed, NotSeen, Unseen, seen
 from alongside.doctor.finding import Finding, Seen, problem, warning
+from alongside.engine.protocol import NFTABLES
 
 OLDEST = (20, 10)  # Debian 12's; older ones are untried
 _IP6TABLES_BY_DEFAULT = 27  # https://docs.docker.com/engine/release-notes/27/
@@ -66,11 +67,11 @@ def firewall_backend(facts: Facts) -> Seen:
 
 def _backend(facts: Facts) -> Iterator[Finding]:
     info, options = seen(facts.engine), facts.options
-    if info.firewall == "nftables":
+    if info.firewall == NFTABLES:
         yield warning(
-            f"Docker {info.version} uses its nftables backend, which alongside was not tried with.",
-            "It has other chains than iptables' (no DOCKER-USER), and may drop what goes to "
-            "instances.",
+            f"Docker {info.version} uses its nftables backend, which its makers call experimental.",
+            "It has no chain DOCKER-USER; its accepts do not undo what another table drops (ufw, "
+            "for one); and it does not turn forwarding on. Checks of this doctor look for each.",
             f"Go back to iptables in {_file(options)}, then restart the engine.",
             f'{{"firewall-backend": "iptables"}}  # in {_file(options)}',
             _RESTART,

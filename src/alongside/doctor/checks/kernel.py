@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from alongside.doctor.facts import Facts, Failed, Kernel, Unseen, seen
 from alongside.doctor.finding import Finding, Seen, problem, warning
+from alongside.engine.protocol import NFTABLES, EngineInfo
 
 _REJECTS = (5, 9)  # reject in prerouting
 _UNLINKS = (6, 2)  # a chain can be deleted in the transaction that unlinks it
@@ -13,6 +14,7 @@ _FULL = 0.95  # parts of the connection tracking's table
 _NEARLY = 0.8
 _FORWARD4 = "net.ipv4.ip_forward"
 _FORWARD6 = "net.ipv6.conf.all.forwarding"
+_FORWARD6_LATER = "net.ipv6.conf.default.forwarding"
 _NO_IPV6 = "net.ipv6.conf.all.disable_ipv6"
 
 
@@ -42,14 +44,22 @@ def ip_forward(facts: Facts) -> Seen:
     if kernel.settings.get(_FORWARD4) != "0":
         return Seen("IPv4 is forwarded")
     if isinstance(facts.engine, Failed):
-        return Seen("IPv4 is not forwarded; the engine turns it on when it starts")
+        return Seen(
+            "IPv4 is not forwarded; the engine turns it on when it starts (with its nftables "
+            f"backend it does not: it then starts after `sysctl -w {_FORWARD4}=1`)"
+        )
     return Seen(
         f"{_FORWARD4} is 0",
         (
             problem(
                 f"{_FORWARD4} is 0.",
                 "No other machine reaches any port over IPv4: the kernel does not hand packets on "
-                "to containers. The engine turns it on when it starts; something turned it off.",
+                "to containers. "
+                + (
+                    "The engine's nftables backend does not turn it on, and makes no network."
+                    if _leaves_it(facts)
+                    else "The engine turns it on when it starts; something turned it off."
+                ),
                 "Turn it on, now and at every start; see who turns it off with grep.",
                 *_lasting(f"{_FORWARD4}=1"),
                 "grep -r ip_forward /etc/sysctl.conf /etc/sysctl.d /etc/ufw/sysctl.conf",
@@ -62,15 +72,19 @@ def ipv6_forward(facts: Facts) -> Seen:
     kernel = seen(facts.kernel)
     if _FORWARD6 not in kernel.settings or kernel.settings.get(_NO_IPV6) == "1":
         return Seen("IPv6 is off on this host")
-    if kernel.settings[_FORWARD6] != "0":
+    leaves = _leaves_it(facts)
+    off = [one for one in (_FORWARD6, _FORWARD6_LATER) if kernel.settings.get(one) == "0"]
+    if not off or (not leaves and _FORWARD6 not in off):
         return Seen("IPv6 is forwarded")
     wanted = facts.wanted
     if isinstance(wanted, Unseen):
         needed = kernel.bridges
     else:
         needed = any(one.proxy6 for one in wanted.instances)
-    if not needed:
+    if not needed and not leaves:
         return Seen("IPv6 is not forwarded yet; the engine turns it on with the first instance")
+    if not leaves:
+        off = [_FORWARD6]
     first = [_accept(name) for name in _listening(kernel)]
     trap = (
         " First have the interfaces that take router advertisements go on taking them: a host "
@@ -79,17 +93,28 @@ def ipv6_forward(facts: Facts) -> Seen:
         else ""
     )
     return Seen(
-        f"{_FORWARD6} is 0",
+        f"{' and '.join(off)} {'is' if len(off) == 1 else 'are'} 0",
         (
             problem(
-                f"{_FORWARD6} is 0.",
+                f"{' and '.join(off)} {'is' if len(off) == 1 else 'are'} 0.",
                 "No other machine reaches any port over IPv6: the kernel does not hand packets on "
-                "to containers.",
+                "to containers."
+                + (
+                    " The engine's nftables backend does not turn it on, and makes no network: no "
+                    "version can be started."
+                    if leaves
+                    else ""
+                ),
                 f"Turn it on, now and at every start.{trap}",
-                *_lasting(*first, f"{_FORWARD6}=1"),
+                *_lasting(*first, *(f"{one}=1" for one in off)),
             ),
         ),
     )
+
+
+def _leaves_it(facts: Facts) -> bool:
+    """Whether the engine wants forwarding on, and leaves turning it on to others."""
+    return isinstance(facts.engine, EngineInfo) and facts.engine.firewall == NFTABLES
 
 
 def accept_ra(facts: Facts) -> Seen:

@@ -153,6 +153,7 @@ def kernel() -> Kernel:
     names = [
         "net.ipv4.ip_forward",
         "net.ipv6.conf.all.forwarding",
+        "net.ipv6.conf.default.forwarding",
         "net.ipv6.conf.all.disable_ipv6",
         "net.ipv4.conf.all.rp_filter",
     ]

@@ -154,6 +154,7 @@ class FakeCompose:
                     f"network {one['name']} declared as external, but could not be found"
                 )
             if one["name"] not in there:
+                self.engine.check_forwarding(one["name"], ipv6=bool(one.get("enable_ipv6")))
                 bridge = (one.get("driver_opts") or {}).get(_BRIDGE_NAME)
                 self.engine.add_network(one["name"], bridge or f"br-{one['name'][:12]}")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from alongside.domain.errors import NotFound, StepFailed, Unavailable
 from alongside.engine.protocol import (
     LABEL_SERVICE,
+    NFTABLES,
     Container,
     EngineInfo,
     Event,
@@ -61,6 +62,9 @@ class FakeEngine:
         self.execs: dict[str, tuple[int, str] | None] = {}
         self.executed: list[tuple[str, tuple[str, ...]]] = []
         self.answers = True  # False: the engine is down
+        self.about = EngineInfo("20.10.24", "1.41", "a fake", "/nowhere")
+        self.proxy = True  # whether it runs its userland proxy
+        self.forwarded = (4, 6)  # the IP versions that the host's kernel forwards
         self._containers: dict[str, _Entry] = {}
         self._images: dict[str, Image] = {}  # by ID
         self._networks = {"bridge": Network("bridge", "bridge", "docker0", _id("bridge"))}
@@ -71,7 +75,7 @@ class FakeEngine:
 
     async def info(self) -> EngineInfo:
         self._check()
-        return EngineInfo("20.10.24", "1.41", "a fake", "/nowhere")
+        return self.about
 
     async def containers(self) -> list[Container]:
         self._check()
@@ -196,7 +200,41 @@ class FakeEngine:
             entry.shown = replace(entry.shown, state="running")
             self._emit("container", "unpause", name)
         elif not entry.shown.running:
+            self._publish(entry)
             self._run(entry)
+
+    def check_forwarding(self, network: str, *, ipv6: bool) -> None:
+        """Of a network that is made: release 29 with nftables turns nothing on itself."""
+        if self.about.firewall != NFTABLES:
+            return
+        for version, what, settings in (
+            (4, "IPv4", "sysctl net.ipv4.ip_forward=1"),
+            (
+                6,
+                "IPv6 global",
+                "sysctls net.ipv6.conf.all.forwarding=1 and net.ipv6.conf.default.forwarding=1",
+            ),
+        ):
+            if version not in self.forwarded and (version == 4 or ipv6):
+                raise StepFailed(
+                    f"failed to create network {network}: Error response from daemon: {what} "
+                    f"forwarding is disabled: check your host's firewalling and set {settings}, or "
+                    "disable this check using daemon option --ip-forward=false"
+                )
+
+    def _publish(self, entry: _Entry) -> None:
+        """As release 29 with nftables does it without the proxy, and says that it cannot."""
+        if self.about.firewall != NFTABLES or self.proxy:
+            return
+        keys = [(one.protocol, one.number, one.address.version) for one in entry.publishes]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise StepFailed(
+                    f"The engine did not start the container {entry.shown.name}: failed to set up "
+                    "container networking: driver failed programming external connectivity: rule "
+                    "from /go/src/port.go:236: adding rule:'… counter masquerade comment "
+                    "\"MASQ TO OWN PORT\"' chain:'nat-postrouting-in__br' group:0: rule exists"
+                )
 
     async def pause(self, name: str) -> None:
         self._check()
