@@ -1,4 +1,4 @@
-"""`python -m alongside`, as the git hooks call it."""
+"""`python -I -m alongside`, as the git hooks call it."""
 
 from alongside.cli import main
 

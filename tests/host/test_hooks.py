@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from alongside.install.carry_out import carry_out
+from alongside.install.steps import Plan, TakeHooksOut
 from support.host import Host
 from support.installation import (
     RESPONDER_DOCKERFILE,
@@ -95,6 +97,32 @@ def test_the_daemon_is_down(repository: Repository) -> None:
     assert "2.0.0" not in released(repository)
     assert "web@2.0.0 is released" in alongside("build", "2.0.0", cwd=repository.path).stdout
     assert "is released already" in alongside("build", cwd=repository.path).stdout, "HEAD's tag"
+
+
+def test_modules_in_the_work_tree_are_not_run_by_hooks_nor_by_a_purge(
+    repository: Repository,
+) -> None:
+    """Whoever may write to a repository is not root where root takes its hooks out."""
+    alongside = repository.alongside
+    mark = alongside.host.folder / "ran"
+    names = ("select.py", "json.py", "alongside/__init__.py", "sitecustomize.py", "click.py")
+    other = alongside.repository("other", web_files())
+    for one in (repository, other):
+        one.commit({name: f"open({str(mark)!r}, 'w')\n" for name in names})
+    hostile = {"PYTHONPATH": ".", "PYTHONSTARTUP": "select.py"}
+    said = repository.git("tag", "1.5.0", env=hostile).stderr
+    assert "web@1.5.0 is released" in said
+    assert released(repository)["1.5.0"] == commit_of(repository, "1.5.0")
+
+    here = Path.cwd()
+    try:
+        os.chdir(other.path)  # where somebody would say it
+        assert carry_out(Plan([TakeHooksOut(other.path)]), {}, lambda _: None) == 0
+    finally:
+        os.chdir(here)
+    assert not list((other.path / ".git").rglob("reference-transaction"))
+    assert not mark.exists()
+    repository.git("rm", "--quiet", "-r", *names)
 
 
 def test_an_interrupt_detaches_and_the_build_goes_on(repository: Repository) -> None:

@@ -128,10 +128,15 @@ class Repository:
         self.alongside = alongside
         self.path = path
 
-    def git(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def git(
+        self, *arguments: str, check: bool = True, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """git as its user types it, the hooks' words among its own."""
         return self.alongside.host.run(
-            ["git", *arguments], check=check, cwd=self.path, env=_GIT | self.alongside.environment
+            ["git", *arguments],
+            check=check,
+            cwd=self.path,
+            env=_GIT | self.alongside.environment | dict(env or {}),
         )
 
     def write(self, files: Mapping[str, str]) -> None:

@@ -163,8 +163,10 @@ def _wanted(ctx: click.Context) -> Settings:
 
 def _command() -> tuple[str, ...]:
     """This very installation, by the path that stays when it is upgraded."""
+    from alongside.program import command
+
     script = Path(sys.executable).with_name("alongside")
-    return (str(script),) if script.exists() else (sys.executable, "-m", "alongside")
+    return (str(script),) if script.exists() else command()
 
 
 def _unit_file() -> Path:

@@ -413,7 +413,7 @@ class Executor:
     async def _replace_singleton(self, step: ReplaceSingleton) -> None:
         # One without ports has no switch; and the end of the old one is no fault of its own.
         self._context.watcher.displaced(step.service, f"{self._verb} by {self._actor}")
-        self.gap = await converge(self._context, step.service)
+        self.gap = await converge(self._context, step.service, looked=True)
 
     async def _tidy_singleton(self, step: TidySingleton) -> None:
         await tidy(self._context, step.service)
@@ -437,7 +437,7 @@ class Executor:
         context, old = self._context, plan.before
         try:
             await context.commit()
-            await converge(context, plan.service)
+            await converge(context, plan.service, looked=True)
             await tidy(context, plan.service)
         except AlongsideError as second:
             said = f"{plan.service}@{old} could not be started again: {second.message}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 
 from alongside.compose.override import shared_name
 from alongside.daemon import starting
@@ -10,6 +11,7 @@ from alongside.daemon.context import Context
 from alongside.daemon.images import load_image
 from alongside.daemon.projects import instance_project, shared_project
 from alongside.daemon.writers import refuse_writers
+from alongside.domain.errors import StepFailed
 from alongside.domain.instance import Instance
 from alongside.domain.release import Release
 from alongside.domain.service import Sharing

@@ -59,12 +59,16 @@ async def _step_aside(context: Context, instance: Instance) -> None:
     await context.engine.rename(instance.name, f"{instance.service}-{there.labels[LABEL_VERSION]}")
 
 
-async def converge(context: Context, service: str, *, anew: Collection[str] = ()) -> float | None:
+async def converge(
+    context: Context, service: str, *, anew: Collection[str] = (), looked: bool = False
+) -> float | None:
     """What is to run of the service runs, and nothing else of it; returns for how many seconds
     none ran, None where that is not known (none ran before, or nothing was changed). `anew`: the
     service, where its container is to be made anew in any case.
 
-    Raises what the engine raises. Containers that somebody started by hand are not touched.
+    Raises what the engine raises; and Conflict, with nothing ended, where another container writes
+    to its data, unless that was `looked` at when it was prepared: clients wait meanwhile.
+    Containers that somebody started by hand are not touched.
     """
     wanted = context.instances.singletons().get(service)
     ended: Container | None = None
@@ -76,8 +80,7 @@ async def converge(context: Context, service: str, *, anew: Collection[str] = ()
         else:
             others.append(container)
     release = context.releases.get(service, wanted) if wanted is not None else None
-    if new is not None and release is not None:
-        # While the old one runs still: what must not start is no reason to end it.
+    if new is not None and release is not None and not looked:
         await refuse_writers_beside(context, release, new)
     for container in others:
         ended = await _end(context, container) or ended

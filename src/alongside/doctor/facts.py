@@ -184,6 +184,7 @@ class Hooks:
     missing: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()  # written by another version of alongside
     not_executable: tuple[str, ...] = ()
+    exposed: tuple[str, ...] = ()  # start Python so that it runs modules of the work tree
     python: str = ""  # the interpreter that they start, where it is gone
     socket: str = ""  # of the daemon that they speak to
     wanted_socket: str = ""

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from alongside.client import DEFAULT_SOCKET
 from alongside.git.repository import Repository
+from alongside.program import command
 
 # githooks(5), but for those whose mere existence changes what git does.
 _NAMES = (
@@ -65,11 +66,12 @@ def problem(repository: Repository) -> str:
 
 
 def install(repository: Repository, socket: str = DEFAULT_SOCKET) -> list[str]:
-    """Install, or bring up to date; returns what was done, a sentence each."""
+    """Install, or bring up to date; returns what was done, a sentence each. Raises
+    MissingRequirement where hooks could not start this alongside."""
+    values = _values(repository, socket)  # it may raise, with nothing done
     was_there = installed(repository)
     _retire(repository)
     done = []
-    values = _values(repository, socket)
     folder = _folder(repository)
     (folder / "hooks").mkdir(parents=True, exist_ok=True)
     _write(folder / "former.sh", "former.sh", values)
@@ -297,7 +299,7 @@ def _values(repository: Repository, socket: str) -> dict[str, str]:
         "@SOCKET@": named,
         "@PYTHON@": shlex.quote(sys.executable),
         "@GO@": shlex.quote(by_hand(repository)),
-        "@ALONGSIDE@": f"{shlex.quote(sys.executable)} -m alongside",
+        "@ALONGSIDE@": shlex.join(command()),
     }
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import singledispatch
 from pathlib import Path
 
-from alongside.domain.errors import AlongsideError, StepFailed
+from alongside.domain.errors import AlongsideError, MissingRequirement, StepFailed
 from alongside.install.run import must, run
 from alongside.install.settings import UNIT
 from alongside.install.steps import (
@@ -33,6 +33,7 @@ from alongside.install.steps import (
     WriteFile,
     describe,
 )
+from alongside.program import command
 
 _AT_ONCE = 100  # names in one command of docker's
 
@@ -133,15 +134,29 @@ def _(step: TakeHooksOut) -> None:
         owner = step.repository.stat()
     except FileNotFoundError:
         return
-    # As its owner: git works in nobody else's repositories, and files keep their owner.
+    # As its owner: git works in nobody else's repositories, and files keep their owner. Nothing of
+    # the folder is run, whoever may write to it: not by Python, and not by a PATH with a dot in it.
+    try:
+        program = command()
+    except MissingRequirement as error:
+        raise _TakenShort(f"{error.message} {error.hint}") from error
+    path = [one for one in os.environ.get("PATH", os.defpath).split(":") if one.startswith("/")]
     done = run(
         *("setpriv", f"--reuid={owner.st_uid}", f"--regid={owner.st_gid}", "--clear-groups", "--"),
-        *("env", "--chdir", str(step.repository)),
-        *(sys.executable, "-m", "alongside", "init", "--remove"),
+        *("env", "--ignore-environment", "--chdir", str(step.repository)),
+        *(f"PATH={':'.join(path)}", f"HOME={_home(owner.st_uid)}"),
+        *(*program, "init", "--remove"),
     )
     if done.returncode != 0:
         said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise _TakenShort(f"{said.strip()} Its owner takes them out: alongside init --remove")
+
+
+def _home(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_dir
+    except KeyError:
+        return "/"
 
 
 @_take.register

@@ -426,6 +426,7 @@ FOREIGN = replace(
         ),
         ("hooks", {"hooks": replace(HOOKS, not_executable=("post-receive",))}, PROBLEM, "chmod +x"),
         ("hooks", {"hooks": replace(HOOKS, python="/gone")}, PROBLEM, "start /gone"),
+        ("hooks", {"hooks": replace(HOOKS, exposed=("post-receive",))}, PROBLEM, "select.py"),
         ("hooks", {"hooks": replace(HOOKS, socket="/b.sock")}, WARNING, "the daemon on /b.sock"),
         ("hooks", {"hooks": replace(HOOKS, stale=("post-receive",))}, WARNING, "another version"),
         ("hooks", {"hooks": replace(HOOKS, there=False)}, OK, "not installed"),

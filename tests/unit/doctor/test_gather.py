@@ -10,7 +10,7 @@ from alongside import githooks
 from alongside.client import DEFAULT_SOCKET
 from alongside.doctor.gather.dockerd import options, parse_command
 from alongside.doctor.gather.host import addressed, advertised
-from alongside.doctor.gather.repository import gone_python, is_current, socket_of
+from alongside.doctor.gather.repository import gone_python, is_current, is_exposed, socket_of
 from alongside.doctor.gather.routed import ports
 from alongside.router.listing import parse_listing
 
@@ -82,6 +82,16 @@ def test_a_hook_tells_its_daemon_its_python_and_its_version() -> None:
     assert socket_of(plain) == DEFAULT_SOCKET
     assert gone_python(plain) == ""
     assert is_current("post-receive", hook("dispatch.sh", "/bin/sh"))
+
+
+@pytest.mark.parametrize(
+    ("python", "exposed"),
+    [("/bin/sh", True), ("/bin/sh -E", True), ("/bin/sh -I", False), ("'/a b' -E -P -B", False)],
+)
+def test_a_hook_of_before_that_runs_modules_of_the_work_tree(python: str, *, exposed: bool) -> None:
+    for name in ("reference-transaction.sh", "dispatch.sh"):
+        assert is_exposed(hook(name, python)) is exposed
+    assert not is_exposed("#!/bin/sh\n")
 
 
 def test_the_ports_that_the_kernel_routes() -> None:

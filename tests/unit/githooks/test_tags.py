@@ -234,3 +234,32 @@ def test_another_repository_of_the_same_name_is_refused(git: Git, tmp_path: Path
     git.commit({"x": "1"})
     git("tag", "1.0.2")
     assert git.built == ["1.0.1", "1.0.2"]
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_modules_of_the_work_tree_are_not_run(git: Git, tmp_path: Path, *, bare: bool) -> None:
+    """Python looks for modules in the folder that it is started in, and where PYTHONPATH says."""
+    mark = tmp_path / "ran"
+    names = ("select.py", "json.py", "alongside/__init__.py", "sitecustomize.py", "click.py")
+    shadows = {name: f"open({str(mark)!r}, 'w')\n" for name in names}
+    if bare:
+        git.commit()
+        git("clone", "--quiet", "--bare", ".", str(tmp_path / "b.git"))
+        there = git.at(tmp_path / "b.git")
+        install(there)
+        for name, text in shadows.items():
+            path = there.path / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        git("tag", "1.0.0", "HEAD", PYTHONPATH=".")
+        git.daemon.built.clear()
+        git("push", "--quiet", str(there.path), "1.0.0", PYTHONPATH=".")
+    else:
+        git.commit(shadows)
+        git("tag", "1.0.0", PYTHONPATH=".", PYTHONSTARTUP="select.py", PYTHONHOME=".")
+        git.daemon.releases = [{"service": "app", "version": "1.0.0", "commit": "f" * 40}]
+        assert "is not moved" in git(
+            "tag", "--force", "1.0.0", git.commit({"x": "y"}), check=False, PYTHONPATH="."
+        )
+    assert git.built == ["1.0.0"]
+    assert not mark.exists()

@@ -53,6 +53,14 @@ def _hooks(found: Hooks) -> Iterator[Finding]:
             "Install them anew, by the alongside that is there now.",
             _INIT,
         )
+    if found.exposed:
+        yield problem(
+            f"{', '.join(found.exposed)} in {found.folder} starts Python so that it looks for its "
+            "modules in the work tree first.",
+            "A file select.py or a folder alongside/ there breaks git tag, or is run by it.",
+            "Bring them up to date.",
+            _INIT,
+        )
     if found.socket != found.wanted_socket:
         yield warning(
             f"The hooks speak to the daemon on {found.socket}, and this command to the one on "

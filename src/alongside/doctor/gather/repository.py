@@ -39,6 +39,7 @@ def hooks(socket: str, released: Collection[str]) -> Hooks | Unseen:
         missing=tuple(name for name in _RELEASING if name not in ours),
         stale=tuple(name for name, text in ours.items() if not is_current(name, text)),
         not_executable=tuple(name for name in ours if not os.access(folder / name, os.X_OK)),
+        exposed=tuple(name for name, text in ours.items() if is_exposed(text)),
         python=gone_python(transaction),
         socket=socket_of(transaction) if transaction else "",
         wanted_socket=socket,
@@ -72,9 +73,20 @@ def socket_of(hook: str) -> str:
 
 def gone_python(hook: str) -> str:
     """The interpreter that a hook starts, where it is no program any more."""
-    found = re.search(r"\| (\S.*) -m alongside hook ", hook)
-    words = shlex.split(found[1]) if found else []
+    words = _started(hook)
     return words[0] if words and not os.access(words[0], os.X_OK) else ""
+
+
+def is_exposed(hook: str) -> bool:
+    """Whether it starts Python without keeping it from modules of the folder that it is in."""
+    options = set(_started(hook)[1:])
+    return bool(_started(hook)) and not ("-I" in options or {"-E", "-P"} <= options)
+
+
+def _started(hook: str) -> list[str]:
+    """The interpreter that a hook starts, and its options."""
+    found = re.search(r"\| (\S.*) -m alongside hook ", hook)
+    return shlex.split(found[1]) if found else []
 
 
 def _text(path: Path) -> str:
