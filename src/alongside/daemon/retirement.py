@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -131,9 +132,10 @@ class Retirement:
             return SWITCHING
         left = await self._left.on(far_ends(context, instance))
         if left.tcp:
-            wait = LOOK
+            # All at the same moment, so that they are one question.
+            wait = LOOK - time.monotonic() % LOOK
             if former.deadline is not None:
-                wait = min(LOOK, (former.deadline - datetime.now(UTC)).total_seconds())
+                wait = min(wait, (former.deadline - datetime.now(UTC)).total_seconds())
             if wait > 0:
                 return wait
             await self._cut(former, instance)

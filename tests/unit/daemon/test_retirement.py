@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -240,6 +241,25 @@ async def test_a_row_that_cannot_be_read_hides_no_other(host: Host) -> None:
     await until(lambda: host.drained("a"))
     await until(lambda: "part drain b@1.0.0" in context.problems)
     assert "soon" in context.problems["part drain b@1.0.0"]
+
+
+async def test_drains_look_at_the_same_moment(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retirement, "LOOK", 0.2)
+    connections, asked = host.daemon.router.connections, []
+
+    async def counted(far_ends: Any) -> Any:
+        asked.append(len(far_ends))
+        return await connections(far_ends)
+
+    monkeypatch.setattr(host.daemon.router, "connections", counted)
+    host.left.update(a=1, b=1)
+    host.leave("a", None)
+    await asyncio.sleep(0.07)
+    host.leave("b", None)
+    await asyncio.sleep(0.15)
+    asked.clear()
+    await until(lambda: asked.count(2) >= 3)
+    assert len(asked) < 12  # on a busy machine one may be late
 
 
 async def test_one_that_has_the_ports_again_is_not_cut(
