@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from datetime import datetime
 from ipaddress import IPv6Network
 from typing import Any
@@ -292,17 +292,24 @@ def shared_network(repository: str) -> str:
     return f"{shared_name(repository)}_default"
 
 
-def shared_override(release: Release) -> str:
-    """For the shared services' project: each of them on a network that instances can join."""
+def shared_override(release: Release, volumes: Iterable[str] = ()) -> str:
+    """For the shared services' project: each of them on a network that instances can join.
+    `volumes`: those that no version mounts, and that have their name for the repository too."""
+    prefix = _volume_prefix(release)
+    also = {name: {"name": f"{prefix}_{name}"} for name in volumes}
     return dump(
         {
             "services": {one.name: {"networks": {"default": {}}} for one in _shared(release.spec)},
             "networks": {
                 "default": {"name": shared_network(release.repository), "external": Reset()}
             },
-            "volumes": _shared_volumes(release),
+            "volumes": also | _shared_volumes(release),
         }
     )
+
+
+def _volume_prefix(release: Release) -> str:
+    return shared_name(release.repository).removesuffix("-shared")
 
 
 def _shared(spec: Service) -> list[Dependency]:
@@ -311,7 +318,7 @@ def _shared(spec: Service) -> list[Dependency]:
 
 def _shared_volumes(release: Release) -> dict[str, dict[str, str]]:
     """One name for the repository, or the person's own."""
-    prefix = shared_name(release.repository).removesuffix("-shared")
+    prefix = _volume_prefix(release)
     return {
         volume.name: {"name": volume.fixed or f"{prefix}_{volume.name}"}
         for volume in release.spec.volumes

@@ -72,6 +72,8 @@ class Context:
     proxied: bool = True  # whether the engine's proxy answers on local ports; looked at (ways)
     # Versions whose address is another container's, or on no network: no port leads there.
     astray: frozenset[tuple[str, Version]] = frozenset()
+    # By release: the volumes that its compose file says are shared.
+    said_shared: dict[str, tuple[str, ...]] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)  # by what they are about
     operations: Operations = field(default_factory=Operations)
     background: set[asyncio.Task[None]] = field(default_factory=set)

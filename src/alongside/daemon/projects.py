@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from alongside.compose.override import once_override, override, shared_name, shared_override
+from alongside.compose.sharing import said_shared
 from alongside.daemon.context import Context
 from alongside.domain.instance import Instance
 from alongside.domain.release import Release
@@ -47,8 +48,20 @@ async def shared_project(context: Context, release: Release) -> Project:
     name = shared_name(release.repository)
     base = _base(context, release, name)
     path = context.paths.project(name) / "override.yaml"
-    _write(path, shared_override(release))
+    _write(path, shared_override(release, await _repository_volumes(context, release, base)))
     return _with(base, path)
+
+
+async def _repository_volumes(context: Context, release: Release, base: Project) -> list[str]:
+    """The volumes that are said to be shared and that only shared services mount. Those of earlier
+    releases of alongside's are named PROJECT_VOLUME, and keep their name: it is where the data
+    is."""
+    if release.reference not in context.said_shared:
+        model = await context.compose.config(base)
+        context.said_shared[release.reference] = tuple(said_shared(model))
+    names = context.said_shared[release.reference]
+    there = set(await context.engine.volumes()) if names else set()
+    return [name for name in names if f"{base.name}_{name}" not in there]
 
 
 def _base(context: Context, release: Release, name: str) -> Project:

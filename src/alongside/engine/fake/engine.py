@@ -61,6 +61,7 @@ class FakeEngine:
         self.execs: dict[str, tuple[int, str] | None] = {}
         self.executed: list[tuple[str, tuple[str, ...]]] = []
         self.answers = True  # False: the engine is down
+        self.made_volumes: set[str] = set()
         self._containers: dict[str, _Entry] = {}
         self._images: dict[str, Image] = {}  # by ID
         self._networks = {"bridge": Network("bridge", "bridge", "docker0", _id("bridge"))}
@@ -259,6 +260,10 @@ class FakeEngine:
     async def networks(self) -> list[Network]:
         self._check()
         return list(self._networks.values())
+
+    async def volumes(self) -> list[str]:
+        self._check()
+        return sorted(self.made_volumes)
 
     async def logs(
         self, name: str, *, tail: int, follow: bool = False
