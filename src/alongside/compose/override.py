@@ -307,15 +307,19 @@ def shared_network(repository: str) -> str:
     return f"{shared_name(repository)}_default"
 
 
-def shared_override(release: Release, moved: Mapping[str, Any] | None = None) -> str:
+def shared_override(
+    release: Release, moved: Mapping[str, Any] | None = None, volumes: Iterable[str] = ()
+) -> str:
     """For the shared services' project: each of them on a network that instances can join.
-    `moved`: sections by which they have their files elsewhere than in the release's tree."""
+    `moved`: sections by which they have their files elsewhere than in the release's tree.
+    `volumes`: those that no version mounts, and that have their name for the repository too."""
     moved = moved or {}
     services: dict[str, dict[str, Any]] = {
         one.name: {"networks": {"default": {}}} for one in _shared(release.spec)
     }
     for name, settings in moved.get("services", {}).items():
         services[name] = services.get(name, {}) | settings
+    also = {name: {"name": volume_name(release, name)} for name in volumes}
     return dump(
         {
             **moved,
@@ -323,7 +327,7 @@ def shared_override(release: Release, moved: Mapping[str, Any] | None = None) ->
             "networks": {
                 "default": {"name": shared_network(release.repository), "external": Reset()}
             },
-            "volumes": _shared_volumes(release),
+            "volumes": also | _shared_volumes(release),
         }
     )
 
@@ -335,15 +339,19 @@ def volume_names(release: Release, instance: Instance | None) -> dict[str, str]:
     return {name: named["name"] for name, named in given.items()}
 
 
+def volume_name(release: Release, name: str) -> str:
+    """Of a volume that the versions of a repository share, for the engine."""
+    return f"{shared_name(release.repository).removesuffix('-shared')}_{name}"
+
+
 def _shared(spec: Service) -> list[Dependency]:
     return [one for one in spec.depends if one.sharing is Sharing.SHARED]
 
 
 def _shared_volumes(release: Release) -> dict[str, dict[str, str]]:
     """One name for the repository, or the person's own."""
-    prefix = shared_name(release.repository).removesuffix("-shared")
     return {
-        volume.name: {"name": volume.fixed or f"{prefix}_{volume.name}"}
+        volume.name: {"name": volume.fixed or volume_name(release, volume.name)}
         for volume in release.spec.volumes
         if volume.sharing is Sharing.SHARED
     }

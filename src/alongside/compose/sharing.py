@@ -137,6 +137,18 @@ def volumes(own: Sequence[str], shared: Iterable[str], model: Model) -> tuple[Vo
     return tuple(found.values())
 
 
+def unnamed_shared(model: Model) -> list[str]:
+    """The volumes that are said to be shared, and that have no name of the person's own."""
+    return [
+        name
+        for name, volume in (model.get("volumes") or {}).items()
+        if volume
+        and not volume.get("external")
+        and not _fixed_name(name, volume, model)
+        and read(SharingSettings, f"volume {name}", volume.get(KEY)).shared
+    ]
+
+
 def mounted(raw: Model) -> list[str]:
     """The named volumes that a service mounts. An anonymous one is the container's alone."""
     names = []

@@ -10,9 +10,9 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 
 from alongside.daemon import supervise
+from alongside.daemon.care import Care
 from alongside.daemon.context import Context
 from alongside.daemon.needs import Needs
 from alongside.daemon.subjects import Seen, Subject, singletons_of, subjects
@@ -27,9 +27,6 @@ from alongside.plan.well import Ill, Kind, holder
 TICK = 30.0  # seconds between two looks where nothing was heard
 TOGETHER = 0.1  # seconds in which what belongs together is heard together
 AT_ONCE = 8  # how many are started side by side
-BY_HAND = 1.0  # seconds until what was ended by hand is started, where it was just now already
-AGAIN = 10.0  # seconds, that "just now"
-LOOP = 2  # restarts by the engine, within a while, that are worth a word
 
 _HEARD = {
     "container": ("die", "stop", "kill", "pause", "unpause", "destroy", "start", "rename"),
@@ -42,20 +39,6 @@ _HARMLESS = ("1", "10", "12")
 _log = logging.getLogger(__name__)
 
 
-@dataclass
-class _Care:
-    """What is remembered of a subject. Times are the loop's."""
-
-    backoff: Backoff
-    due: float = 0.0  # not tried again before
-    started: float | None = None  # when it was last started from here; None once that has ended
-    by_hand: float = float("-inf")  # when it was last ended by hand
-    task: asyncio.Task[None] | None = None
-    restarts: dict[str, int] = field(default_factory=dict)  # container's ID -> by the engine
-    restarted: list[float] = field(default_factory=list)  # when that was seen to grow
-    networks: dict[str, frozenset[str]] = field(default_factory=dict)  # by ID, while it was well
-
-
 class Healing:
     """`backoff`: how long to wait for the next try. One that has run for `backoff.longest` is
     well again."""
@@ -64,7 +47,7 @@ class Healing:
         self._context = context
         self._backoff = backoff or Backoff()
         self._woken = asyncio.Event()
-        self._cares: dict[str, _Care] = {}
+        self._cares: dict[str, Care] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._met: set[str] = set()  # instances that are looked at although they are on trial
         self._met_singletons: set[str] = set()
@@ -82,7 +65,7 @@ class Healing:
         self._met_singletons |= singletons_of(self._context)
         self._met |= {one.name for one in self._context.instances.all()}
         for care in self._cares.values():
-            care.backoff, care.due, care.started = care.backoff.went_well(), 0.0, None
+            care.met()
         self.wake()
 
     def heard(self, event: Event) -> None:
@@ -179,16 +162,15 @@ class Healing:
         found = subjects(context, self.needs, self.unfinished, self._met_singletons, set(self._met))
         names = {one.name for one in found}
         for name in [name for name in self._cares if name not in names]:
-            task = self._cares[name].task
-            if task is None or task.done():
+            if not self._cares[name].busy:
                 del self._cares[name]
                 self._say(f"start {name}", "")
         return found
 
     async def _see(self, subject: Subject, seen: Seen) -> float:
         """One that cannot be looked at hides no other."""
-        care = self._cares.setdefault(subject.name, _Care(self._backoff))
-        if care.task is not None and not care.task.done():
+        care = self._cares.setdefault(subject.name, Care(self._backoff))
+        if care.busy:
             return TICK  # it wakes us when it has ended
         try:
             return await self._judge(subject, care, seen)
@@ -199,7 +181,7 @@ class Healing:
             self._say(f"start {subject.name}", f"{subject.name} could not be looked at: {error!r}")
             return self._backoff.longest
 
-    async def _judge(self, subject: Subject, care: _Care, seen: Seen) -> float:
+    async def _judge(self, subject: Subject, care: Care, seen: Seen) -> float:
         now = asyncio.get_running_loop().time()
         found = await self._ill(subject, care, seen)
         if found is None:
@@ -210,8 +192,7 @@ class Healing:
                 return self._backoff.first
             self._say(f"start {subject.name}", f"{subject.title} {found.said}.")
             return TICK
-        if found.kind in (Kind.ENDED, Kind.GONE, Kind.NEEDY) and care.started is not None:
-            self._ended(care, now, by_hand=self._by_hand(subject, found, seen))
+        care.ended(now, by_hand=self._by_hand(subject, found, seen))
         if care.due > now:
             if not busy:
                 self._say(f"start {subject.name}", self._later(subject, found, care, now))
@@ -221,22 +202,9 @@ class Healing:
 
     def _by_hand(self, subject: Subject, found: Ill, seen: Seen) -> bool:
         names = {one.name for one in subject.containers(seen)}
-        return found.kind is Kind.GONE or bool(names & self.needs.told)
+        return found.kind not in (Kind.ENDED, Kind.NEEDY) or bool(names & self.needs.told)
 
-    def _ended(self, care: _Care, now: float, *, by_hand: bool) -> None:
-        """It ran, and has ended again."""
-        assert care.started is not None  # noqa: S101 - it has been looked at
-        if now - care.started >= self._backoff.longest:
-            care.backoff = care.backoff.went_well()
-        elif not by_hand:
-            care.backoff = care.backoff.failed()
-        wait = care.backoff.wait
-        if by_hand:
-            wait = BY_HAND if now - care.by_hand < AGAIN else 0.0
-            care.by_hand = now
-        care.started, care.due = None, now + wait
-
-    async def _ill(self, subject: Subject, care: _Care, seen: Seen) -> Ill | None:
+    async def _ill(self, subject: Subject, care: Care, seen: Seen) -> Ill | None:
         """Also what was on a network before, and is not any more since that is gone."""
         found = await subject.ill(seen)
         if found is not None:
@@ -247,32 +215,14 @@ class Healing:
                 return Ill(Kind.CUT_OFF, f"was on the network {min(lost)}, which was removed")
         return None
 
-    def _well(
-        self, subject: Subject, care: _Care, containers: list[Container], now: float
-    ) -> float:
-        about, longest = f"start {subject.name}", self._backoff.longest
-        for one in containers:
-            before = care.restarts.get(one.id)
-            if before is not None and one.restarts > before:
-                care.restarted.append(now)
-        care.restarts = {one.id: one.restarts for one in containers}
-        care.networks = {one.id: frozenset(one.networks) for one in containers}
-        care.restarted = [when for when in care.restarted if now - when < longest]
-        if len(care.restarted) >= LOOP:
-            said = f"{subject.title} is restarted again and again by the engine."
-            self._say(about, f"{said} `docker logs {containers[0].name}` may say why.")
-            return care.restarted[-1] + longest - now
-        if care.started is not None and now - care.started >= longest:
-            care.backoff, care.started = care.backoff.went_well(), None
-        if care.started is not None and care.backoff.failures:
-            times = care.backoff.failures
-            said = f"has ended {times + 1} times in a row, and was started again"
-            self._say(about, f"{subject.title} {said}.")
-            return care.started + longest - now
-        self._say(about, "")
-        return TICK
+    def _well(self, subject: Subject, care: Care, containers: list[Container], now: float) -> float:
+        care.well(now, containers)
+        said, left = care.until_trusted(now)
+        log = f" `docker logs {containers[0].name}` may say why." if said and containers else ""
+        self._say(f"start {subject.name}", f"{subject.title} {said}.{log}" if said else "")
+        return left if said else TICK
 
-    async def _heal(self, subject: Subject, care: _Care) -> None:
+    async def _heal(self, subject: Subject, care: Care) -> None:
         """Under the lock of whatever else starts or stops it, so look again at what is wanted."""
         supervise.alone()
         context, about = self._context, f"start {subject.name}"
@@ -283,14 +233,10 @@ class Healing:
                 found = await self._ill(subject, care, seen)
                 if found is None or not found.curable:
                     return
-                self._say(about, f"{subject.title} {found.said}. It is being started again.")
+                self._say(about, f"{_said(subject, found, care)} It is being started again.")
                 _log.info("%s %s: starting it", subject.name, found.said)
                 await subject.mend(found, seen)
-                # One that was only paused has not ended.
-                if found.kind not in (Kind.PAUSED, Kind.AWAKE):
-                    care.started = loop.time()
-                if not care.backoff.failures:
-                    self._say(about, "")
+                care.started(loop.time())
             for call in self.on_healed:
                 call()
             context.retirement.wake()  # it may be one that is kept paused
@@ -298,11 +244,7 @@ class Healing:
             self._say(about, "")  # a problem already
         except Exception as error:
             said = error.message if isinstance(error, AlongsideError) else repr(error)
-            care.backoff = care.backoff.failed()
-            care.due = loop.time() + care.backoff.wait
-            care.started = None
-            again = f"The next try is in {care.backoff.wait:g} s."
-            self._say(about, f"{subject.name} could not be started: {said} {again}")
+            care.failed(loop.time(), said)
             if isinstance(error, AlongsideError):
                 _log.error("%s could not be started: %s", subject.name, said)
             else:
@@ -310,9 +252,9 @@ class Healing:
         finally:
             self.wake()
 
-    def _later(self, subject: Subject, found: Ill, care: _Care, now: float) -> str:
-        wait, times = math.ceil(care.due - now), care.backoff.failures + 1
-        return f"{subject.title} {found.said}. It is started again in {wait} s (try {times})."
+    def _later(self, subject: Subject, found: Ill, care: Care, now: float) -> str:
+        wait = math.ceil(care.due - now)
+        return f"{_said(subject, found, care)} It is started again in {wait} s (try {care.try_})."
 
     def _routed(self) -> set[tuple[str, Version]]:
         return {
@@ -346,3 +288,9 @@ class Healing:
         else:
             problems.pop(about, None)
         self._context.news.tell()
+
+
+def _said(subject: Subject, found: Ill, care: Care) -> str:
+    if care.why:
+        return f"{subject.name} could not be started: {care.why}"
+    return f"{subject.title} {found.said}."

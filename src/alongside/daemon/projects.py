@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from alongside.compose.override import once_override, override, shared_name, shared_override
 from alongside.compose.relocate import relocated, with_needed
+from alongside.compose.sharing import unnamed_shared
 from alongside.daemon.context import Context
 from alongside.daemon.shared import settled_files
 from alongside.daemon.threads import in_thread
@@ -67,8 +70,21 @@ async def shared_project(context: Context, release: Release) -> Project:
     tree = context.paths.tree(release.repository, release.tree)
     moved = relocated(services, model, place, tree=tree, folder=base.directory)
     path = context.paths.project(name) / "override.yaml"
-    await _write(context, path, shared_override(release, moved))
+    volumes = await repository_volumes(context, release, model)
+    await _write(context, path, shared_override(release, moved, volumes))
     return _with(base, path)
+
+
+async def repository_volumes(
+    context: Context, release: Release, model: Mapping[str, Any]
+) -> list[str]:
+    """The volumes that are said to be shared and that only shared services mount. Those of earlier
+    releases of alongside's are named PROJECT_VOLUME, and keep their name: it is where the data
+    is. Raises Unavailable."""
+    names = unnamed_shared(model)
+    there = set(await context.engine.volumes()) if names else set()
+    project = shared_name(release.repository)
+    return [name for name in names if f"{project}_{name}" not in there]
 
 
 def plain_project(context: Context, release: Release, instance: Instance | None) -> Project:

@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 
-from alongside.compose.override import shared_name, volume_names
+from alongside.compose.override import shared_name, volume_name, volume_names
 from alongside.compose.written import Written, said_shared, with_needed, written
 from alongside.daemon.context import Context
-from alongside.daemon.projects import plain_project
+from alongside.daemon.projects import plain_project, repository_volumes
 from alongside.domain.instance import Instance
 from alongside.domain.release import Release
 from alongside.domain.service import Sharing
@@ -96,8 +96,12 @@ async def _foreseen(
         return []
     model = await context.compose.config(project)
     volumes = {name: dict(raw or {}) for name, raw in (model.get("volumes") or {}).items()}
-    for name, given in volume_names(release, instance).items():
-        volumes.setdefault(name, {})["name"] = given
+    given = volume_names(release, instance)
+    if instance is None:
+        names = await repository_volumes(context, release, model)
+        given = {name: volume_name(release, name) for name in names} | given
+    for name, engines in given.items():
+        volumes.setdefault(name, {})["name"] = engines
     model = {**model, "volumes": volumes}
     return list(meetings(await look.starting(model, services, once=once), look.writers))
 

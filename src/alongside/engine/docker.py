@@ -254,6 +254,13 @@ class DockerEngine:
         listed = await self._ask("list networks", lambda docker: docker.networks.list())
         return [wire.network(one) for one in listed]
 
+    async def volumes(self) -> list[str]:
+        found: Mapping[str, Any] = await self._ask(
+            "list volumes",
+            lambda docker: docker.volumes.list(),  # type: ignore[no-untyped-call]
+        )
+        return [one["Name"] for one in found.get("Volumes") or ()]
+
     async def logs(
         self, name: str, *, tail: int, follow: bool = False
     ) -> AsyncGenerator[str, None]:

@@ -192,6 +192,10 @@ class Engine(Seam):
 
     async def published(self) -> list[Published]: ...
     async def networks(self) -> list[Network]: ...
+    async def volumes(self) -> list[str]:
+        """The names of all volumes, anonymous ones included."""
+        ...
+
     def logs(self, name: str, *, tail: int, follow: bool = False) -> AsyncGenerator[str, None]:
         """Lines without their line ends, standard output and error as they came; `follow` until
         the container ends. Raises NotFound where there is no such container."""

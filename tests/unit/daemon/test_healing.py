@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from alongside.daemon import healing as module
+from alongside.daemon import care as module
+from alongside.daemon import healing
 from alongside.daemon.healing import Healing
 from alongside.daemon.reconciler import Reconciler
 from alongside.domain.backoff import Backoff
@@ -52,7 +53,7 @@ async def healed(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     """dns@1.0.0 and dns@1.1.0 are to run, need a shared db and a cache of their own, and were
     brought up by this very thing: nothing of them was there."""
     monkeypatch.setattr(module, "BY_HAND", 0.1)
-    monkeypatch.setattr(module, "TOGETHER", 0.0)
+    monkeypatch.setattr(healing, "TOGETHER", 0.0)
     context, engine = daemon.context, daemon.engine
     for version in ("1.0.0", "1.1.0"):
         found = context.releases.get("dns", Version(version))
@@ -233,7 +234,7 @@ async def test_one_that_cannot_be_started_is_said_and_tried_again(
         await until(lambda: len(tries) > 2)
         said = context.problems[f"start {old.name}"]
         assert said.startswith("dns-1.0.0 could not be started: Compose could not start dns: no.")
-        assert "The next try is in 0." in said
+        assert "It is " in said.removeprefix("dns-1.0.0")  # being started, or started in a second
     await settled(healed)
 
 

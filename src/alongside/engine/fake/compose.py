@@ -36,7 +36,7 @@ class FakeCompose:
         self.built: list[tuple[str, ...]] = []
         self.runs: dict[str, Script] = {}
         self.ran: list[tuple[str, str, tuple[str, ...]]] = []
-        self.volumes: set[str] = set()
+        self.volumes = engine.made_volumes
 
     async def version(self) -> str:
         return "2.26.1"

@@ -65,6 +65,7 @@ class FakeEngine:
         self.about = EngineInfo("20.10.24", "1.41", "a fake", "/nowhere")
         self.proxy = True  # whether it runs its userland proxy
         self.forwarded = (4, 6)  # the IP versions that the host's kernel forwards
+        self.made_volumes: set[str] = set()
         self._containers: dict[str, _Entry] = {}
         self._images: dict[str, Image] = {}  # by ID
         self._networks = {"bridge": Network("bridge", "bridge", "docker0", _id("bridge"))}
@@ -297,6 +298,10 @@ class FakeEngine:
     async def networks(self) -> list[Network]:
         self._check()
         return list(self._networks.values())
+
+    async def volumes(self) -> list[str]:
+        self._check()
+        return sorted(self.made_volumes)
 
     async def logs(
         self, name: str, *, tail: int, follow: bool = False
