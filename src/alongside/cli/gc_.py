@@ -11,9 +11,15 @@ from alongside.domain.duration import parse_duration
 
 @click.command("gc", epilog="Example: alongside gc dns --keep 5 --dry-run")
 @click.argument("service", required=False, shell_complete=services)
-@click.option("--keep", type=click.IntRange(0), metavar="N", help="Keep the newest N that came through.")
+@click.option(
+    "--keep", type=click.IntRange(0), metavar="N", help="Keep the newest N that came through."
+)
 @click.option("--keep-for", metavar="DURATION", help="Keep those younger than that: 30d.")
-@click.option("--volumes", is_flag=True, help="Their own volumes as well, and what containers wrote into their files.")
+@click.option(
+    "--volumes",
+    is_flag=True,
+    help="Their own volumes as well, and what containers wrote into their files.",
+)
 @changing
 @click.pass_context
 def command(
