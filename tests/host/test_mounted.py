@@ -40,7 +40,10 @@ services:
     image: alongside-test/responder:latest
     command: ["python3", "-S", "/db.py"]
     volumes: ["./pgdata:/var/lib/db", "./db.py:/db.py:ro", "./conf:/conf"]
+    secrets: [key]
     x-alongside: {shared: true}
+secrets:
+  key: {file: key.txt}
 """
 ASK = "import socket; print(socket.create_connection(('db', 5432), 5).recv(99).decode(), end='')"
 
@@ -70,6 +73,7 @@ class Shop:
             "db.py": DB.replace("EDITION", edition),
             "conf/db.conf": f"conf-{edition}",
             f"conf/only-{edition}": "",
+            "key.txt": "$ecret",
         }
 
     def tagged(self, version: str) -> None:
@@ -121,7 +125,9 @@ def test_a_shared_database_outlives_the_release_that_started_it(alongside: Insta
         shop.tagged(version)
         alongside("activate", f"shop@{version}")
     first = alongside.state / "services" / "shop" / "files"
-    assert set(shop.sources().values()) == {first / one for one in ("pgdata", "db.py", "conf")}
+    assert set(shop.sources().values()) == {
+        first / one for one in ("pgdata", "db.py", "conf", "key.txt")
+    }
     eventually(lambda: shop.releases() == {"1.1.0", "1.2.0"})  # by itself: 1.1.0 is gone back to
     assert shop.ask("1.2.0") == "1 1.0.0 conf-1.0.0"
     host.docker(["restart", "--time", "1", shop.db])
@@ -199,9 +205,9 @@ def test_what_an_earlier_alongside_had_mounted_from_a_tree_is_found_again(
         "services: {db: {networks: {default: {}}}}\n"
         "networks: {default: {name: former-shared_default}}\n"
     )
-    files = ("--file", str(tree / "compose.yaml"), "--file", str(old))
+    said = ("--file", str(tree / "compose.yaml"), "--file", str(old))
     where = ("--project-name", "former-shared", "--project-directory", str(tree))
-    host.docker(["compose", *where, *files, "up", "--detach", "--no-build", "db"])
+    host.docker(["compose", *where, *said, "up", "--detach", "--no-build", "db"])
     alongside("activate", "former@1")
     assert former.sources()["/var/lib/db"] == tree / "pgdata", "it is not made anew"
     assert former.ask("1") == "1 1 conf-1"
@@ -219,9 +225,11 @@ def test_what_an_earlier_alongside_had_mounted_from_a_tree_is_found_again(
     alongside("stop", "former@2")
     alongside("up", "former@2")
     assert former.ask("2") == "2 2 conf-2", "its data is found, and its files are the release's"
+    files = alongside.state / "services" / "former" / "files"
     assert former.sources() == {
         "/var/lib/db": tree / "pgdata",
-        "/db.py": alongside.state / "services" / "former" / "files" / "db.py",
-        "/conf": alongside.state / "services" / "former" / "files" / "conf",
+        "/db.py": files / "db.py",
+        "/conf": files / "conf",
+        "/run/secrets/key": files / "key.txt",
     }
     assert held in alongside("gc", "former").stdout

@@ -18,7 +18,7 @@ from alongside.domain.duration import parse_duration
 @click.option(
     "--volumes",
     is_flag=True,
-    help="Also their own volumes and what containers wrote.",
+    help="Their own volumes as well, and what containers wrote into their files.",
 )
 @changing
 @click.pass_context

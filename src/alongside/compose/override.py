@@ -200,6 +200,15 @@ def _volumes(release: Release, instance: Instance, *, removing: bool) -> dict[st
     return own | shared
 
 
+def own_volumes(release: Release, instance: Instance) -> set[str]:
+    """The engine's names of the volumes that are the version's own."""
+    return {
+        f"{instance.project}_{volume.name}"
+        for volume in release.spec.volumes
+        if volume.sharing is Sharing.OWN
+    }
+
+
 def _released(release: Release, instance: Instance, ipv6: bool, single: bool) -> dict[str, Any]:
     subnet = instance.subnet
     # On loopback for people and probes; on addresses of the host's own for packets from containers.

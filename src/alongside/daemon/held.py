@@ -7,10 +7,12 @@ from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 
+from alongside.compose.override import own_volumes
 from alongside.daemon.context import Context
 from alongside.daemon.written import written
 from alongside.domain.release import Release
-from alongside.engine.mounted import Mounted, names
+from alongside.engine.mounted import LABEL_PROJECT, Mounted, names
+from alongside.engine.protocol import Container
 
 
 class Held:
@@ -50,6 +52,24 @@ class Held:
         since = min((one.created for one in same), default=release.created)
         found = await asyncio.to_thread(written, tree, since)
         return f"a container has written {found.relative_to(tree)} into its files" if found else ""
+
+
+async def volumes_in_use(context: Context, release: Release) -> list[str]:
+    """Of the version's own volumes, those that stay when it is removed with its volumes: the engine
+    removes none that a container has, and Compose says nothing of it. As sentences."""
+    instance = context.instances.get(release.service, release.version)
+    if instance is None:
+        return []
+    own = own_volumes(release, instance)
+    users: dict[str, list[Container]] = {}
+    for container in await context.engine.everything():
+        if container.labels.get(LABEL_PROJECT) != instance.project:
+            for name in {mount.volume for mount in container.mounts} & own:
+                users.setdefault(name, []).append(container)
+    return [
+        f"The volume {name} is kept: it is mounted by {names(found)}."
+        for name, found in sorted(users.items())
+    ]
 
 
 async def mounted(context: Context) -> Mounted:

@@ -63,7 +63,10 @@ async def remember_mounts(context: Context) -> None:
     alongside had it: one that is made anew is to find its data. Raises StepFailed, Unavailable."""
     containers = await context.engine.everything()
     for repository in {one.repository for one in context.releases.all()}:
-        async with context.locks[f"shared {repository}"]:
+        lock = context.locks[f"shared {repository}"]
+        if lock.locked():
+            continue  # it is looked at there, and an image may be pulled for minutes
+        async with lock:
             outliving = await asyncio.to_thread(Outliving, context.paths.services(repository))
             _remember(context, repository, outliving, containers)
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
-from alongside.daemon.held import Held
+from alongside.daemon.held import Held, volumes_in_use
 from alongside.daemon.images import remove_release
 from alongside.daemon.retirement import itself
 from alongside.daemon.strays import discard_strays, discard_unreleased
@@ -16,6 +17,7 @@ from alongside.daemon.verbs.change import Asked
 from alongside.daemon.verbs.gc import gc
 from alongside.domain.errors import Conflict, Unavailable
 from alongside.domain.release import Release
+from alongside.domain.service import Service, Sharing, Volume
 from alongside.domain.version import Version
 from alongside.engine.mounted import LABEL_PROJECT
 from alongside.engine.protocol import Mount
@@ -173,3 +175,26 @@ async def test_an_archive_that_is_mounted_stays(daemon: Daemon) -> None:
     mount(daemon, archive)
     assert "the archive of its image is mounted" in await collected(daemon)
     assert archive.exists()
+
+
+async def test_a_version_is_removed_with_its_volumes_but_for_one_in_use(daemon: Daemon) -> None:
+    context, instance = daemon.context, daemon.new
+    volumes = (Volume("data", Sharing.OWN), Volume("all", Sharing.SHARED))
+    spec = replace(daemon.release.spec, volumes=volumes)
+    with context.database.transaction() as connection:
+        connection.execute(
+            "UPDATE releases SET spec = ? WHERE version = '1.1.0'",
+            (TypeAdapter(Service).dump_json(spec).decode(),),
+        )
+    new = context.releases.get("dns", instance.version)
+    assert new is not None
+    daemon.engine.tag("image", "x")
+    for number, (volume, project) in enumerate(
+        ((f"{instance.project}_data", instance.project), (f"{instance.project}_data", "another"))
+    ):
+        mounts = [Mount("volume", "/nowhere", "/x", volume)]
+        labels = {LABEL_PROJECT: project}
+        daemon.engine.create(f"user-{number}", "image", labels=labels, mounts=mounts)
+    assert await volumes_in_use(context, new) == [
+        f"The volume {instance.project}_data is kept: it is mounted by the container user-1."
+    ]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from alongside.daemon.context import Context
 from alongside.daemon.executor import Executor
-from alongside.daemon.held import Held
+from alongside.daemon.held import Held, volumes_in_use
 from alongside.daemon.locks import holding
 from alongside.daemon.operations import Emit
 from alongside.daemon.strays import discard_strays
@@ -62,11 +62,13 @@ async def gc(
             if asked.dry_run:
                 gone.append(release)
                 continue
+            in_use = await volumes_in_use(context, release) if volumes else []
             error = await _remove(context, release, asked, emit, volumes=volumes)
             if not error:
                 gone.append(release)
                 removed.append(release.reference)
             summary.append(error or f"{release.reference} is removed ({size_text(size)}).")
+            summary += [] if error else in_use
         if asked.dry_run:
             plan += [f"   keep {one.reference}: {why}" for one, why in kept]
     if total and not asked.dry_run:

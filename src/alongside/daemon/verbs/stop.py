@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from alongside.daemon.context import Context
+from alongside.daemon.held import volumes_in_use
 from alongside.daemon.operations import Emit
 from alongside.daemon.verbs.change import Asked, Result, carry_out, one_version, releases_of
 from alongside.plan.stop import plan_rm, plan_stop
@@ -29,6 +32,9 @@ async def rm(
     async with context.locks[f"{service}@{version}"]:
         observed = await context.observe(service, releases_of(context, service, version))
         plan = plan_rm(service, version, observed, force=force, volumes=volumes)
+        if volumes and plan.steps:
+            kept = await volumes_in_use(context, observed.release(service, version))
+            plan = replace(plan, notes=(*plan.notes, *kept))
         result = await carry_out(
             context,
             plan,
