@@ -128,8 +128,10 @@ async def remove_release(context: Context, release: Release) -> None:
         context.former.forget(release.service, release.version)
         context.releases.remove(release)
     tree = context.paths.tree(release.repository, release.tree)
-    if not any(context.paths.tree(one.repository, one.tree) == tree for one in others):
-        await asyncio.to_thread(trees.discard, tree)
+    async with context.locks["trees"]:  # a build may be about to record a release that has it
+        now = context.releases.all()
+        if not any(context.paths.tree(one.repository, one.tree) == tree for one in now):
+            await asyncio.to_thread(trees.discard, tree)
 
 
 async def _untag(context: Context, release: Release) -> None:
