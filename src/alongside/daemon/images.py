@@ -128,8 +128,8 @@ async def remove_release(context: Context, release: Release, *, data: bool = Fal
         with context.database.transaction():
             context.former.forget(release.service, release.version)
             context.releases.remove(release)
-        if not context.locks["builds"].locked():  # it may want the tree; gc looks again
-            tree = context.paths.tree(release.repository, release.tree)
+        tree = context.paths.tree(release.repository, release.tree)
+        async with context.locks["trees"]:  # a build may be about to record a release that has it
             await discard_tree(context, tree, await mounted(context))
 
 

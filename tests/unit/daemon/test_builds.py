@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
+import socket
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -232,6 +234,23 @@ def test_a_tree_that_is_refused_is_gone_with_the_answer(
         list(daemon.client.build([body], tag="1", **query))
     assert list(daemon.paths.incoming.iterdir()) == []
     assert not (daemon.paths.root / "trees" / "app").exists()
+
+
+def test_a_client_that_hangs_up_half_way_leaves_nothing(daemon: Served) -> None:
+    query = f"tag=1&commit={'c' * 40}&tree={TREE}&repository=app&source=/srv/app"
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(daemon.socket))
+        head = f"POST /v1/builds?{query} HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n"
+        client.sendall(head.encode() + b"the beginning")
+        eventually(lambda: list(daemon.paths.incoming.iterdir()) != [])
+    eventually(lambda: list(daemon.paths.incoming.iterdir()) == [])
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_tree_of_which_nothing_comes_is_gone(daemon: Served) -> None:

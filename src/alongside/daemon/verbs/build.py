@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -324,7 +324,7 @@ async def _release(
             repository=source.repository,
             source=source.source,
             commit=source.commit,
-            tree=await job.unpacked.keep(more=job.more),
+            tree="",  # it has no place yet
             image=image,
             image_id=image_id,
             compose_file=str(job.compose_file.relative_to(job.unpacked.folder)),
@@ -334,9 +334,11 @@ async def _release(
         if service.save:
             await save_image(context, release)
         faults.point("record-release", "before")
-        with context.database.transaction():
-            context.releases.add(release)
-            journal.end(operation, Outcome.DONE)
+        async with context.locks["trees"]:  # until it is recorded nothing says that it is needed
+            release = replace(release, tree=await job.unpacked.keep(more=job.more))
+            with context.database.transaction():
+                context.releases.add(release)
+                journal.end(operation, Outcome.DONE)
         faults.point("record-release", "after")
     except BaseException as error:
         if context.releases.get(service.name, version) is None:
