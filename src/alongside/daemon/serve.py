@@ -59,18 +59,16 @@ def run(state_dir: Path, socket: Path, pool: str, local_ports: str) -> None:
 
 async def _main(paths: StatePaths, socket: Path, pool: str, local_ports: str) -> None:
     loading = asyncio.create_task(asyncio.to_thread(_load))
+    docker_host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    engine, compose = DockerEngine(docker_host), DockerCompose(docker_host)
+    missing = await check(compose)
+    if missing:
+        raise MissingRequirement(
+            "This host lacks what alongside needs: " + "; ".join(one.what for one in missing) + ".",
+            hint=" ".join(one.remedy for one in missing),
+        )
     async with alone(paths, socket):  # before anything is written
         paths.make()
-        docker_host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-        engine, compose = DockerEngine(docker_host), DockerCompose(docker_host)
-        missing = await check(compose)
-        if missing:
-            raise MissingRequirement(
-                "This host lacks what alongside needs: "
-                + "; ".join(one.what for one in missing)
-                + ".",
-                hint=" ".join(one.remedy for one in missing),
-            )
         database = Database(paths.database)
         context = Context(
             paths=paths,
