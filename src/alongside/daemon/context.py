@@ -18,6 +18,7 @@ from alongside.domain.instance import Instance
 from alongside.domain.port import Port, Protocol
 from alongside.domain.release import Release
 from alongside.domain.version import Dated, Version
+from alongside.engine import ours
 from alongside.engine.protocol import (
     LABEL_ORDINAL,
     LABEL_SERVICE,
@@ -153,10 +154,8 @@ class Context:
         """One picture for a plan about `service`: the containers and images of `versions`, and
         who holds `ports`. Raises Unavailable where the engine does not answer."""
         versions, ports = list(versions), list(ports)
-        names = {f"{release.service}-{release.version}" for release in versions}
-        names |= {f"{release.service}-current" for release in versions if is_singleton(release)}
-        containers, image_ids, (held, heard), copies = await asyncio.gather(
-            self._containers(names),
+        (containers, foreign), image_ids, (held, heard), copies = await asyncio.gather(
+            self._containers(versions),
             self._images(versions),
             self._holders(ports),
             self.copies([release for release in versions if is_singleton(release)][:1]),
@@ -166,6 +165,7 @@ class Context:
             releases=self.releases.all(),
             instances=self.instances.all(),
             containers=containers,
+            foreign=foreign,
             image_ids=image_ids,
             routes=self.routes.all(),
             trail=self.trail(service),
@@ -200,9 +200,29 @@ class Context:
             )
         ]
 
-    async def _containers(self, names: Iterable[str]) -> dict[str, Container]:
-        found = await asyncio.gather(*(self.engine.container(name) for name in names))
-        return {container.name: container for container in found if container is not None}
+    async def _containers(
+        self, releases: Iterable[Release]
+    ) -> tuple[dict[str, Container], frozenset[str]]:
+        """Those of the releases' instances, and the names that others have."""
+        expected: dict[str, tuple[str, Version | None]] = {}
+        for one in releases:
+            expected[f"{one.service}-{one.version}"] = (one.service, one.version)
+            if is_singleton(one):
+                expected[f"{one.service}-current"] = (one.service, None)
+        found = await asyncio.gather(*(self.engine.container(name) for name in expected))
+        containers: dict[str, Container] = {}
+        foreign: set[str] = set()
+        for name, container in zip(expected, found, strict=True):
+            service, version = expected[name]
+            if container is None:
+                continue
+            if ours.of_service(container, service) and (
+                version is None or ours.of_version(container, version)
+            ):
+                containers[name] = container
+            else:
+                foreign.add(name)
+        return containers, frozenset(foreign)
 
     async def _images(self, releases: list[Release]) -> dict[str, str]:
         references = [name for release in releases for name in (release.image, release.image_id)]

@@ -9,6 +9,9 @@ from alongside.daemon.context import Context
 from alongside.domain.release import Release
 from alongside.plan.beside import is_singleton
 
+# Beside those of services (`dns`) and of versions (`dns@1.0.0`): no service has a name with spaces.
+BUILDS = "the builds"
+
 
 @asynccontextmanager
 async def holding(context: Context, releases: Iterable[Release]) -> AsyncIterator[None]:

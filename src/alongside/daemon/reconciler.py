@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from alongside.daemon import beforehand, trees, ways
 from alongside.daemon.context import Context
 from alongside.daemon.images import load_image
+from alongside.daemon.locks import BUILDS
 from alongside.daemon.projects import instance_project, shared_project
 from alongside.daemon.singletons import converge, finish, tidy
 from alongside.daemon.verbs.follow import follow
@@ -20,6 +21,7 @@ from alongside.domain.instance import Instance
 from alongside.domain.release import Release
 from alongside.domain.service import Sharing
 from alongside.domain.version import Version
+from alongside.engine import ours
 from alongside.engine.protocol import LABEL_SERVICE, LABEL_VERSION
 from alongside.host.addresses import check_pool
 from alongside.host.proxy_address import ensure_proxy_address
@@ -235,7 +237,7 @@ class Reconciler:
             async with context.locks[release.reference]:
                 if context.instances.wanted(instance) == "stopped":
                     return  # an operation that went on meanwhile has ended it
-                container = await context.engine.container(instance.name)
+                container = ours.own(await context.engine.container(instance.name), instance)
                 paused = context.instances.wanted(instance) == "paused"
                 if container is not None and container.state == "paused" and paused:
                     return
@@ -287,7 +289,7 @@ class Reconciler:
         """An image that was built and whose release was never recorded: the daemon died between.
         Its name is taken off; a build of that tag starts anew."""
         context = self._context
-        if context.locks["builds"].locked():
+        if context.locks[BUILDS].locked():
             return
         for image in await context.engine.images():
             service, version = image.labels[LABEL_SERVICE], image.labels.get(LABEL_VERSION, "")

@@ -16,7 +16,8 @@ from alongside.domain.port import Port, Protocol
 from alongside.domain.release import Release
 from alongside.domain.route import Route
 from alongside.domain.version import Version
-from alongside.engine.protocol import LABEL_VERSION, Container
+from alongside.engine import ours
+from alongside.engine.protocol import Container
 from alongside.plan.steps import Allocate
 
 
@@ -43,7 +44,8 @@ class Observed:
     pool: Pool
     releases: Sequence[Release] = ()
     instances: Sequence[Instance] = ()
-    containers: Mapping[str, Container] = field(default_factory=dict)  # by name
+    containers: Mapping[str, Container] = field(default_factory=dict)  # ours, by name
+    foreign: frozenset[str] = frozenset()  # names of instances that other containers have
     image_ids: Mapping[str, str] = field(default_factory=dict)  # image reference -> ID, now
     routes: Sequence[Route] = ()
     trail: Sequence[Version] = ()  # of the service that the plan is about
@@ -89,9 +91,18 @@ class Observed:
     def container(self, instance: Instance) -> Container | None:
         """All versions of a singleton have one container's name, in turns."""
         found = self.containers.get(instance.name)
-        if found and instance.singleton and found.labels[LABEL_VERSION] != str(instance.version):
+        if found and instance.singleton and not ours.of_version(found, instance.version):
             return None
         return found
+
+    def refuse_foreign(self, instance: Instance) -> None:
+        """Raises Conflict where a container that is not ours has the instance's name."""
+        if instance.name in self.foreign:
+            raise Conflict(
+                f"A container named {instance.name} is there, and alongside did not make it.",
+                hint=f"Rename it (docker rename {instance.name} NAME) or remove it "
+                f"(docker rm --force {instance.name}).",
+            )
 
     def with_allocated(self, steps: Sequence[object]) -> Observed:
         """The same picture after the steps that give addresses out."""

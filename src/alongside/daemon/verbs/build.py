@@ -13,6 +13,7 @@ from alongside.compose.services import services_from
 from alongside.daemon import faults, trees
 from alongside.daemon.context import Context
 from alongside.daemon.images import save_image
+from alongside.daemon.locks import BUILDS
 from alongside.daemon.operations import Emit
 from alongside.daemon.projects import interpolation
 from alongside.daemon.verbs.change import Asked, Result
@@ -60,7 +61,7 @@ async def build(
 ) -> Result:
     """One build at a time, in the order in which they came."""
     emit({"event": "accepted"})  # the tree is here: who sends several need not wait to send on
-    async with context.locks["builds"]:
+    async with context.locks[BUILDS]:
         result = await _build(context, source, archive, asked, emit)
     if result["changed"]:
         # What follows a range is led to the new release, where it matches and becomes ready.
