@@ -93,9 +93,10 @@ def remark(service: Json, version: Json) -> str:  # noqa: PLR0911 - the first th
         return f"on trial until {clock(trial['until'])}"
     if version["bad"]:
         return "bad"
-    if version["current"] and version["state"] == "running":
+    the_one = version["current"] and service.get("workload") == "singleton"
+    if the_one and version["state"] == "running":
         return "the one that runs"
-    if version["current"]:
+    if the_one:
         return "is to run, and does not!"
     if version["routed"] and version["state"] != "running":
         return "has ports, and does not run!"

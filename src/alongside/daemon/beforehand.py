@@ -16,6 +16,7 @@ from alongside.domain.errors import AlongsideError, StepFailed, Unavailable
 from alongside.domain.history import Entry, Outcome
 from alongside.domain.instance import Instance
 from alongside.domain.version import Version
+from alongside.engine import ours
 from alongside.plan.standby import ALIVE
 from alongside.plan.steps import Allocate, Pause, Plan, Remove, Start, Stop, Wake
 from alongside.store.instances import Wanted
@@ -123,7 +124,7 @@ async def _bring_back(context: Context, instance: Instance, wanted: Wanted, *, s
     """`start`: it may have been ended, and runs again if that is wanted and there is still a
     container of it; else the reconciler starts what is wanted."""
     engine, name = context.engine, instance.name
-    container = await engine.container(name)
+    container = ours.own(await engine.container(name), instance)
     if container is None:
         return
     alive = container.state in ALIVE

@@ -13,6 +13,7 @@ from alongside.domain.errors import AlongsideError
 from alongside.domain.instance import Instance
 from alongside.domain.release import Release
 from alongside.domain.version import Version
+from alongside.engine import ours
 from alongside.engine.protocol import Container
 from alongside.router.protocol import Connections
 
@@ -41,7 +42,8 @@ class Beside:
         running = {
             key: far_ends(context, instance)
             for key, instance in instances.items()
-            if (found := containers.get(instance.name)) and found.state in ("running", "paused")
+            if (found := ours.own(containers.get(instance.name), instance))
+            and found.state in ("running", "paused")
         }
         connections: Mapping[Key, Connections] = {}
         try:

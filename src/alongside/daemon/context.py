@@ -22,6 +22,7 @@ from alongside.domain.instance import Instance
 from alongside.domain.port import Port, Protocol
 from alongside.domain.release import Release
 from alongside.domain.version import Dated, Version
+from alongside.engine import ours
 from alongside.engine.protocol import (
     LABEL_ORDINAL,
     LABEL_SERVICE,
@@ -165,20 +166,20 @@ class Context:
         """One picture for a plan about `service`: the containers and images of `versions`, and
         who holds `ports`. Raises Unavailable where the engine does not answer."""
         versions, ports = list(versions), list(ports)
-        names = {f"{release.service}-{release.version}" for release in versions}
-        names |= {f"{release.service}-current" for release in versions if is_singleton(release)}
-        containers, images, (held, heard), copies, (networks, needy) = await asyncio.gather(
-            self._containers(names),
+        found, images, (held, heard), copies, (networks, needy) = await asyncio.gather(
+            self._containers(versions),
             image_ids(self.engine, versions),
             self._holders(ports),
             self.copies([release for release in versions if is_singleton(release)][:1]),
             self.healing.look_at(versions),
         )
+        containers, foreign = found
         return Observed(
             pool=self.pool,
             releases=self.releases.all(),
             instances=self.instances.all(),
             containers=containers,
+            foreign=foreign,
             networks=networks,
             needy=needy,
             image_ids=images,
@@ -220,9 +221,29 @@ class Context:
             )
         ]
 
-    async def _containers(self, names: Iterable[str]) -> dict[str, Container]:
-        found = await asyncio.gather(*(self.engine.container(name) for name in names))
-        return {container.name: container for container in found if container is not None}
+    async def _containers(
+        self, releases: Iterable[Release]
+    ) -> tuple[dict[str, Container], frozenset[str]]:
+        """Those of the releases' instances, and the names that others have."""
+        expected: dict[str, tuple[str, Version | None]] = {}
+        for one in releases:
+            expected[f"{one.service}-{one.version}"] = (one.service, one.version)
+            if is_singleton(one):
+                expected[f"{one.service}-current"] = (one.service, None)
+        found = await asyncio.gather(*(self.engine.container(name) for name in expected))
+        containers: dict[str, Container] = {}
+        foreign: set[str] = set()
+        for name, container in zip(expected, found, strict=True):
+            service, version = expected[name]
+            if container is None:
+                continue
+            if ours.of_service(container, service) and (
+                version is None or ours.of_version(container, version)
+            ):
+                containers[name] = container
+            else:
+                foreign.add(name)
+        return containers, frozenset(foreign)
 
     async def _holders(self, ports: list[Port]) -> tuple[list[Holder], list[Listener]]:
         heard, published = await asyncio.gather(listeners(programs=False), self.engine.published())

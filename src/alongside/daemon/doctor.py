@@ -20,7 +20,8 @@ from alongside.doctor.facts import (
 from alongside.doctor.finding import Json
 from alongside.doctor.gather.host import engine_host, host_facts
 from alongside.domain.errors import AlongsideError, Conflict
-from alongside.engine.protocol import LABEL_VERSION, Container
+from alongside.engine import ours
+from alongside.engine.protocol import Container
 from alongside.plan.observed import Observed
 
 
@@ -83,9 +84,7 @@ def _instances(context: Context, containers: dict[str, Container]) -> Iterator[I
         (one.service, one.version) for one in context.releases.all() if one.spec.host_network
     }
     for one in context.instances.all():
-        container = containers.get(one.name)
-        if container and one.singleton and container.labels[LABEL_VERSION] != str(one.version):
-            container = None  # all versions of a singleton have one container's name, in turns
+        container = ours.own(containers.get(one.name), one)
         wanted = context.instances.wanted(one)
         state = container.state if container else "none"
         if (state, wanted) == ("paused", "running"):

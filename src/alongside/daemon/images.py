@@ -12,6 +12,7 @@ from typing import TypeGuard
 from alongside.compose.override import former_copies, held_names
 from alongside.daemon.context import Context
 from alongside.daemon.held import Held, mounted
+from alongside.daemon.locks import TREES
 from alongside.daemon.strays import discard_tree
 from alongside.domain.errors import Conflict, StepFailed
 from alongside.domain.image_names import held_name
@@ -129,7 +130,7 @@ async def remove_release(context: Context, release: Release, *, data: bool = Fal
             context.former.forget(release.service, release.version)
             context.releases.remove(release)
         tree = context.paths.tree(release.repository, release.tree)
-        async with context.locks["trees"]:  # a build may be about to record a release that has it
+        async with context.locks[TREES]:  # a build may be about to record a release that has it
             await discard_tree(context, tree, await mounted(context))
 
 

@@ -11,6 +11,11 @@ from alongside.daemon.supervise import waiting
 from alongside.domain.release import Release
 from alongside.plan.beside import is_singleton
 
+# Beside those of services (`dns`) and of versions (`dns@1.0.0`): no service has a name with spaces.
+BUILDS = "the builds"
+TREES = "the trees"  # from keeping one until a release has it, or it is removed
+LINKED = "the linked files"
+
 
 @asynccontextmanager
 async def holding(context: Context, releases: Iterable[Release]) -> AsyncIterator[None]:

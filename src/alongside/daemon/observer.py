@@ -14,7 +14,7 @@ from alongside.domain.deployment import Trial
 from alongside.domain.errors import AlongsideError, NotReady, Unavailable
 from alongside.domain.instance import Instance
 from alongside.domain.release import Release
-from alongside.engine.protocol import Container, Event
+from alongside.engine.protocol import Container, Event, exit_code
 from alongside.ready import ask_once, asked_at, wait_ready
 
 LOG_LINES = 20
@@ -173,8 +173,7 @@ class Observer:
                 if event.action == "die":
                     restarts = -1  # whatever it is now: it has ended
                     # One that was started again by then has forgotten with what.
-                    said = event.attributes.get("exitCode", "")
-                    code = int(said) if said.isdigit() else None
+                    code = exit_code(event)
                 container = await self._context.engine.container(instance.name)
 
     async def _outlast(self, events: AsyncIterator[Event]) -> None:
@@ -221,10 +220,16 @@ def _end(
     if ended and (killed or container.oom):
         return "was killed for want of memory"
     if ended:
-        return f"ended with exit code {container.exit_code if code is None else code}"
+        return _how(container, code)
     if container.state == "paused":
         return "was paused"
     if container.health == "unhealthy":
         said = container.health_output.splitlines()
         return "is unhealthy" + (f" ({said[-1]})" if said else "")
     return ""
+
+
+def _how(container: Container, code: int | None) -> str:
+    if code is None and container.running:
+        return "ended and was started again by the engine"  # which has forgotten with what
+    return f"ended with exit code {container.exit_code if code is None else code}"

@@ -22,7 +22,8 @@ from alongside.domain.release import Release
 from alongside.domain.route import Route
 from alongside.domain.tags import claims
 from alongside.domain.version import Dated, Version, newest_first
-from alongside.engine.protocol import LABEL_VERSION, Container
+from alongside.engine import ours
+from alongside.engine.protocol import Container
 from alongside.plan.beside import is_singleton
 from alongside.router.protocol import HostTarget, InstanceTarget, Target
 
@@ -61,7 +62,7 @@ async def status(context: Context, service: str | None) -> Json:
     for name in picture.services():
         routes = [route for route in picture.routes if route.service == name]
         versions = list(dict.fromkeys(one for route in routes for one in route.split.versions))
-        one = picture.singletons.get(name)
+        one, in_force = picture.singletons.get(name), context.in_force(name)
         current = one or (versions[0] if len(versions) == 1 else None)
         steps = context.trail(name)
         bad = context.bad(name)
@@ -82,7 +83,10 @@ async def status(context: Context, service: str | None) -> Json:
                 "hold": _hold(hold) if hold else None,
                 "ports": [{"port": str(route.port), "split": _shares(route)} for route in routes],
                 "doing": [_doing(context, entry) for entry in pending if entry.service == name],
-                "versions": [picture.version(release, versions) for release in releases],
+                "versions": [
+                    picture.version(release, versions, current=release == in_force)
+                    for release in releases
+                ],
             }
         )
     document = {"services": services, "problems": picture.problems}
@@ -297,11 +301,7 @@ class _Picture:
         return [self.releases[service, version] for version in newest_first(dated)]
 
     def container(self, instance: Instance | None) -> Container | None:
-        """All versions of a singleton have one container's name, in turns."""
-        found = self.containers.get(instance.name) if instance else None
-        if found and instance and instance.singleton:
-            return found if found.labels.get(LABEL_VERSION) == str(instance.version) else None
-        return found
+        return ours.own(self.containers.get(instance.name), instance) if instance else None
 
     def state(self, release: Release) -> str:
         instance = self.instances.get((release.service, release.version))
@@ -326,7 +326,7 @@ class _Picture:
         release = self.releases.get((service, current)) if current else None
         return release.spec.follow or None if release else None
 
-    def version(self, release: Release, routed: list[Version]) -> Json:
+    def version(self, release: Release, routed: list[Version], *, current: bool) -> Json:
         instance = self.instances.get((release.service, release.version))
         container = self.container(instance)
         return {
@@ -334,7 +334,7 @@ class _Picture:
             "state": self.state(release),
             "health": container.health if container else "",
             "routed": release.version in routed,
-            "current": self.singletons.get(release.service) == release.version,
+            "current": current,
             **self.beside.version(release),
             "started": _iso(container),
             "restarts": container.restarts if container else 0,

@@ -13,6 +13,7 @@ from alongside.daemon import beforehand, supervise, ways
 from alongside.daemon.build_names import take_back_all
 from alongside.daemon.context import Context
 from alongside.daemon.images import hold_images
+from alongside.daemon.locks import BUILDS
 from alongside.daemon.manifest import forget_lost
 from alongside.daemon.shared import remember_mounts
 from alongside.daemon.strays import discard_strays
@@ -242,8 +243,8 @@ class Reconciler:
         a name of ours, also one that an older alongside built."""
         context = self._context
         try:
-            if not context.locks["builds"].locked():
-                async with context.locks["builds"]:
+            if not context.locks[BUILDS].locked():
+                async with context.locks[BUILDS]:
                     await take_back_all(context)
             await hold_images(context)
             context.problems.pop("images", None)

@@ -34,6 +34,7 @@ from alongside.domain.policy import StandbyAs
 from alongside.domain.port import Protocol
 from alongside.domain.release import Release
 from alongside.domain.version import Version
+from alongside.engine import ours
 from alongside.host.cut import cut
 from alongside.plan.standby import kept_as, plan_keep
 from alongside.router.protocol import FarEnd
@@ -146,7 +147,7 @@ class Retirement:
         """Reset what is left of the connections, at both ends."""
         context = self._context
         release = context.releases.get(former.service, former.version)
-        container = await context.engine.container(instance.name)
+        container = ours.own(await context.engine.container(instance.name), instance)
         if release is None or container is None or not container.pid:
             return
         if context.former.get(former.service, former.version) != former:

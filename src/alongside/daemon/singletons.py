@@ -23,6 +23,7 @@ from alongside.domain.release import Release
 from alongside.domain.route import Route
 from alongside.domain.service import Sharing
 from alongside.domain.version import Version
+from alongside.engine import ours
 from alongside.engine.protocol import LABEL_ORDINAL, LABEL_SERVICE, LABEL_VERSION, Container
 from alongside.plan.activate import routes_of
 from alongside.plan.steps import RecordSingleton
@@ -49,14 +50,15 @@ async def prepare(context: Context, release: Release, instance: Instance) -> Non
 
 async def _step_aside(context: Context, instance: Instance) -> None:
     there = await context.engine.container(instance.name)
-    if there is None or there.labels.get(LABEL_VERSION) == str(instance.version):
+    if there is None or ours.own(there, instance):
         return
-    if LABEL_ORDINAL not in there.labels:
+    if not ours.of_service(there, instance.service):
         raise StepFailed(
             f"The container {instance.name} is none of alongside's.",
             hint=f"Remove it first: docker rm --force {instance.name}",
         )
-    await context.engine.rename(instance.name, f"{instance.service}-{there.labels[LABEL_VERSION]}")
+    version = there.labels.get(LABEL_VERSION, there.id[:12])
+    await context.engine.rename(instance.name, f"{instance.service}-{version}")
 
 
 async def converge(
@@ -75,7 +77,7 @@ async def converge(
     new: Container | None = None
     others: list[Container] = []
     for container in await _ours(context, service):
-        if wanted is not None and container.labels[LABEL_VERSION] == str(wanted):
+        if wanted is not None and ours.of_version(container, wanted):
             new = container
         else:
             others.append(container)

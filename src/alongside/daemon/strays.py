@@ -12,6 +12,7 @@ from pathlib import Path
 from alongside.daemon import trees
 from alongside.daemon.context import Context
 from alongside.daemon.held import mounted
+from alongside.daemon.locks import BUILDS
 from alongside.daemon.manifest import forget_manifest
 from alongside.daemon.written import written
 from alongside.domain.errors import AlongsideError
@@ -30,7 +31,7 @@ async def discard_strays(context: Context, leftovers: Iterable[Path] = ()) -> No
     there = await mounted(context)
     for path in leftovers:
         await _discard(path, there)
-    if context.locks["builds"].locked():
+    if context.locks[BUILDS].locked():
         return  # the tree that is being built has no release yet
     for tree in (context.paths.root / "trees").glob("*/*"):
         if _TREE.fullmatch(tree.name):
@@ -46,7 +47,7 @@ async def _discard_stray(
     if found is not None:
         _log.warning("%s is of no release, and kept: a container has written %s", tree, found)
         return
-    if building or not context.locks["builds"].locked():  # one may have begun, and want it
+    if building or not context.locks[BUILDS].locked():  # one may have begun, and want it
         await discard_tree(context, tree, there)
 
 

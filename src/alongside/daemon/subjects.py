@@ -16,10 +16,12 @@ from alongside.domain.history import Entry
 from alongside.domain.instance import Instance
 from alongside.domain.release import Release
 from alongside.domain.service import Sharing
+from alongside.engine import ours
 from alongside.engine.protocol import LABEL_VERSION, Container
 from alongside.plan.beside import is_singleton
 from alongside.plan.well import Ill, Kind, holder, ill
 from alongside.ready import asked_at, wait_ready
+from alongside.store.instances import Wanted
 
 
 @dataclass(frozen=True)
@@ -110,15 +112,25 @@ class InstanceSubject:
         bad = self.context.bad(self.instance.service)
         return self.instance.version in former and self.instance.version in bad
 
+    def _wanted(self) -> Wanted:
+        instances, one = self.context.instances, self.instance
+        if instances.get(one.service, one.version, one.ordinal) is None:
+            return "stopped"
+        return instances.wanted(one)
+
     async def ill(self, seen: Seen) -> Ill | None:
-        context, instance = self.context, self.instance
-        if context.instances.get(instance.service, instance.version, instance.ordinal) is None:
-            return None
-        wanted = context.instances.wanted(instance)
+        instance, wanted = self.instance, self._wanted()
         if wanted == "stopped":
             return None
+        there = seen.containers.get(self.name)
+        if there is not None and ours.own(there, instance) is None:
+            return Ill(
+                Kind.SHADOWED,
+                "cannot run: there is a container of that name that alongside did not make (docker "
+                f"rename {self.name} NAME)",
+            )
         own = None if self.release.spec.host_network else instance
-        found = ill(seen.containers.get(self.name), seen.networks, instance=own, wanted=wanted)
+        found = ill(there, seen.networks, instance=own, wanted=wanted)
         if found is not None and self._left_alone():
             return None
         other = holder(instance, seen.containers) if own is not None else None

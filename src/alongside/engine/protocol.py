@@ -108,6 +108,12 @@ class Event:
     attributes: Mapping[str, str]
 
 
+def exit_code(event: Event) -> int | None:
+    """With what a container ended, of its `die`. A container that runs again says 0."""
+    said = event.attributes.get("exitCode", "")
+    return int(said) if event.action == "die" and said.isdigit() else None
+
+
 class Engine(Seam):
     """The Engine API. Raises Unavailable when it does not answer, StepFailed when it refuses."""
 

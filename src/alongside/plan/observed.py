@@ -17,7 +17,8 @@ from alongside.domain.port import Port, Protocol
 from alongside.domain.release import Release
 from alongside.domain.route import Route
 from alongside.domain.version import Version
-from alongside.engine.protocol import LABEL_VERSION, Container
+from alongside.engine import ours
+from alongside.engine.protocol import Container
 from alongside.plan.steps import Allocate
 from alongside.plan.well import Ill, Kind, ill
 
@@ -45,7 +46,8 @@ class Observed:
     pool: Pool
     releases: Sequence[Release] = ()
     instances: Sequence[Instance] = ()
-    containers: Mapping[str, Container] = field(default_factory=dict)  # by name
+    containers: Mapping[str, Container] = field(default_factory=dict)  # ours, by name
+    foreign: frozenset[str] = frozenset()  # names of instances that other containers have
     networks: Mapping[str, str] = field(default_factory=dict)  # of the engine, name -> ID
     needy: Mapping[Version, str] = field(default_factory=dict)  # what they depend on is not well
     image_ids: Mapping[str, str] = field(default_factory=dict)  # image reference -> ID, now
@@ -93,7 +95,7 @@ class Observed:
     def container(self, instance: Instance) -> Container | None:
         """All versions of a singleton have one container's name, in turns."""
         found = self.containers.get(instance.name)
-        if found and instance.singleton and found.labels[LABEL_VERSION] != str(instance.version):
+        if found and instance.singleton and not ours.of_version(found, instance.version):
             return None
         return found
 
@@ -104,6 +106,15 @@ class Observed:
         if found is None and release.version in self.needy:
             return Ill(Kind.NEEDY, self.needy[release.version])
         return found
+
+    def refuse_foreign(self, instance: Instance) -> None:
+        """Raises Conflict where a container that is not ours has the instance's name."""
+        if instance.name in self.foreign:
+            raise Conflict(
+                f"A container named {instance.name} is there, and alongside did not make it.",
+                hint=f"Rename it (docker rename {instance.name} NAME) or remove it "
+                f"(docker rm --force {instance.name}).",
+            )
 
     def with_allocated(self, steps: Sequence[object]) -> Observed:
         """The same picture after the steps that give addresses out."""

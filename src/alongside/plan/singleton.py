@@ -69,6 +69,7 @@ def plan_singleton(
     if new is None:
         new = allocate(release, observed)
         steps.append(Allocate(new))
+    observed.refuse_foreign(new)
     steps += prepare(release, observed)
     if version in observed.unprepared:
         steps.append(RunBefore(release, new))

@@ -44,6 +44,7 @@ def running(
     if instance is None:
         instance = allocate(release, observed)
         steps.append(Allocate(instance))
+    observed.refuse_foreign(instance)
     container = observed.container(instance)
     runs = container is not None and container.running
     if container is not None and container.image_id != release.image_id:

@@ -13,7 +13,7 @@ from alongside.domain.errors import AlongsideError, NotReady, Unavailable
 from alongside.domain.instance import Instance
 from alongside.domain.port import Protocol
 from alongside.domain.service import Ready, ReadyKind, Service
-from alongside.engine.protocol import Container, Engine, Event
+from alongside.engine.protocol import Container, Engine, Event, exit_code
 from alongside.ready.once import NO_HEALTH_CHECK, ask_once
 from alongside.ready.probes import ANSWER
 
@@ -86,6 +86,7 @@ class _Wait:
         self._container = container
         self._folder = folder
         self._restarts = container.restarts if container else 0
+        self._code: int | None = None  # with what it ended last
         self.heard = "nothing was asked yet"
 
     async def ask(self) -> None:
@@ -102,6 +103,8 @@ class _Wait:
         await self._check()
         async for event in events:
             if event.kind == "container" and event.name == name:
+                code = exit_code(event)
+                self._code = self._code if code is None else code
                 self._container = await self._engine.container(name)
                 await self._check()
         raise Unavailable(f"The container engine went away while {name} was waited for.")
@@ -116,10 +119,9 @@ class _Wait:
             raise await self.failure(NO_HEALTH_CHECK)
         since = container.restarts - self._restarts
         if since >= LOOP:
-            raise await self.failure(
-                f"it was restarted {since} times, and ended with exit code "
-                f"{container.exit_code} again"
-            )
+            code = container.exit_code if container.state == "restarting" else self._code
+            said = "" if code is None else f", and ended with exit code {code} again"
+            raise await self.failure(f"it was restarted {since} times{said}")
 
     async def _answer(self) -> str:
         heard = await ask_once(

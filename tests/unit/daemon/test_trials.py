@@ -81,7 +81,7 @@ async def test_one_that_comes_through_is_good(daemon: Daemon) -> None:
 END: list[tuple[str, Callable[[Daemon], object], str]] = [
     ("sick", lambda d: d.sick("no route"), "failed 2 probes in a row"),
     ("unhealthy", lambda d: d.engine.set_health(d.new.name, "unhealthy", "a\nno db"), "(no db)"),
-    ("restarted", lambda d: d.engine.crash(d.new.name, 3), "ended with exit code"),
+    ("restarted", lambda d: d.engine.crash(d.new.name, 3), "ended with exit code 3"),
     ("killed", lambda d: d.engine.oom(d.new.name), "was killed for want of memory"),
     ("ended", lambda d: d.engine.end(d.new.name, 4), "ended with exit code 4"),
     ("gone", lambda d: asyncio.create_task(d.engine.remove(d.new.name)), "lost its container"),
@@ -198,6 +198,8 @@ async def test_a_restart_while_the_daemon_was_down_is_found(daemon: Daemon) -> N
     daemon.context.watcher.resume()
     await over(daemon)
     assert (daemon.has_ports(), marked(daemon)) == ("1.0.0", Mark.BAD)
+    # It runs again, and the engine says 0 of what runs.
+    assert "ended and was started again by the engine" in daemon.last("deploy").detail
 
 
 async def test_a_trial_that_ended_while_the_daemon_was_down_is_no_pass(daemon: Daemon) -> None:

@@ -449,6 +449,27 @@ async def test_a_later_operation_has_the_last_word(
     assert world.alive()["1.2.0"] == world.wanted()["1.2.0"] == "running"
 
 
+async def test_the_first_error_is_told_though_nothing_can_be_taken_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = world.context
+    replace_routes = context.routes.replace
+
+    def fail_back(name: str, routes: Iterable[Route]) -> None:
+        routes = list(routes)
+        if routes and routes[0].split.versions == (Version("1.0.0"),):
+            context.router.fails = StepFailed("The third.")  # type: ignore[attr-defined]
+            raise StepFailed("The second.")
+        replace_routes(name, routes)
+
+    monkeypatch.setattr(context.routes, "replace", fail_back)
+    Fails(monkeypatch, "record-routes", "after", StepFailed("The first."))
+    with pytest.raises(StepFailed, match=r"^The first\. The second\. The third\.$") as failed:
+        await VERBS["activate"](context)
+    assert "the ports are as it says" in failed.value.hint
+    assert context.journal.entries()[-1].detail == "The first. The second. The third."
+
+
 # -- the daemon dies ---------------------------------------------------------------------------
 
 

@@ -108,7 +108,7 @@ async def test_one_restart_is_forgiven_and_a_loop_is_not(engine: FakeEngine) -> 
     engine.crash(NAME, 2)
     engine.crash(NAME, 2)
 
-    assert "restarted 3 times" in (await waiting).message
+    assert "it was restarted 3 times, and ended with exit code 2 again" in (await waiting).message
 
 
 async def test_one_that_is_gone(engine: FakeEngine) -> None:

@@ -144,7 +144,13 @@ class VersionStatus(Places):
     state: State
     health: Health
     routed: Annotated[bool, Field(description="Whether a port reaches it.")]
-    current: Annotated[bool, Field(description="Of a singleton the version that is to run.")]
+    current: Annotated[
+        bool,
+        Field(
+            description="Whether it has the service's own ports; of a singleton, whether it is the "
+            "version that should run."
+        ),
+    ]
     bad: Annotated[bool, Field(description="Marked bad: a rollback does not go there.")]
     mark: Annotated[
         Literal["good", "bad"] | None, Field(description="By its trial, or by a person.")

@@ -18,7 +18,7 @@ from alongside.daemon.doctor import doctor as examine
 from alongside.daemon.operations import Operations
 from alongside.daemon.verbs.change import one_version
 from alongside.domain.errors import NotFound
-from alongside.engine.protocol import LABEL_VERSION
+from alongside.engine import ours
 
 
 def reading(context: Context, operations: Operations) -> APIRouter:
@@ -103,10 +103,8 @@ def reading(context: Context, operations: Operations) -> APIRouter:
         """Show what a version's container writes."""
         service, version = one_version(context, reference)
         instance = context.instances.get(service, version)
-        name = instance.name if instance else f"{service}-{version}"
-        container = await context.engine.container(name)
-        # The versions of a singleton have one container's name, in turns.
-        if container is None or container.labels.get(LABEL_VERSION) != str(version):
+        name = instance.name if instance else ""
+        if instance is None or not ours.own(await context.engine.container(name), instance):
             raise NotFound(
                 f"{service}@{version} has no container, so there are no logs.",
                 hint=f"Start it: alongside up {service}@{version}",

@@ -18,6 +18,7 @@ from alongside.daemon.api.answers import answer, answers, ndjson, streams, takes
 from alongside.daemon.api.bodies import Flag, Text
 from alongside.daemon.api.route import StrictRoute, bounded
 from alongside.daemon.context import Context
+from alongside.daemon.locks import LINKED
 from alongside.daemon.operations import Operations
 from alongside.daemon.peers import actor
 from alongside.daemon.threads import in_thread
@@ -112,7 +113,7 @@ def sending(context: Context, operations: Operations) -> APIRouter:
         """Keep a linked file, for every version of a repository."""
         place = context.paths.shared(_plain(repository)) / _within(path)
         body = await bounded(request, LINKED_MAX, "A linked file")
-        async with context.locks["shared"]:
+        async with context.locks[LINKED]:
             changed = await in_thread(partial(_write, place, body, path))
         return answer({"path": path, "changed": changed})
 

@@ -16,6 +16,7 @@ from alongside.daemon import faults, trees
 from alongside.daemon.build_names import BuildNames, note_names, take_back
 from alongside.daemon.context import Context
 from alongside.daemon.images import give_name, save_image
+from alongside.daemon.locks import BUILDS, TREES
 from alongside.daemon.operations import Emit
 from alongside.daemon.projects import interpolation
 from alongside.daemon.strays import discard_unreleased
@@ -110,7 +111,7 @@ async def build(
     """One build at a time, in the order in which they came."""
     emit({"event": "accepted"})  # the tree is here: who sends several need not wait to send on
     try:
-        async with context.locks["builds"]:
+        async with context.locks[BUILDS]:
             result = await _build(context, source, archive, asked, emit)
     finally:
         trees.discard(archive)  # one that waited for its turn, and was cancelled meanwhile
@@ -334,7 +335,7 @@ async def _release(
         if service.save:
             await save_image(context, release)
         faults.point("record-release", "before")
-        async with context.locks["trees"]:  # until it is recorded nothing says that it is needed
+        async with context.locks[TREES]:  # until it is recorded nothing says that it is needed
             release = replace(release, tree=await job.unpacked.keep(more=job.more))
             with context.database.transaction():
                 context.releases.add(release)

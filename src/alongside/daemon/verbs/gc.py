@@ -20,6 +20,7 @@ from alongside.domain.errors import AlongsideError
 from alongside.domain.policy import Retention
 from alongside.domain.release import Release
 from alongside.domain.size import size_text
+from alongside.engine import ours
 from alongside.plan.gc import Sorted, plan_remove, sort_out, what_was_tried
 from alongside.plan.observed import Observed
 
@@ -99,7 +100,9 @@ async def _sorted(
     alive = {
         instance.version
         for instance, container in zip(instances, containers, strict=True)
-        if container is not None and container.state in _ALIVE and not instance.singleton
+        if (found := ours.own(container, instance)) is not None
+        and found.state in _ALIVE
+        and not instance.singleton
     }
     current = context.in_force(service)
     retention = said if said.limited or current is None else current.spec.retention

@@ -484,7 +484,7 @@ class FakeEngine:
             oom=False,
         )
         self._show_networks(entry)
-        self._emit("container", "die", name)
+        self._emit("container", "die", name, exitCode=str(exit_code))
 
     def crash(self, name: str, exit_code: int) -> None:
         """The program ends, and the engine's restart policy starts it again."""
@@ -541,9 +541,9 @@ class FakeEngine:
         name = _tagged(reference)
         return next((one for one in self._images.values() if name in one.tags), None)
 
-    def _emit(self, kind: str, action: str, name: str) -> None:
+    def _emit(self, kind: str, action: str, name: str, **more: str) -> None:
         entry = self._containers.get(name) if kind == "container" else None
-        attributes = {"name": name, **(entry.shown.labels if entry else {})}
+        attributes = {"name": name, **(entry.shown.labels if entry else {}), **more}
         self._events.append(Event(kind, action, name, attributes))
         self._wake()
 
