@@ -215,7 +215,8 @@ class Supervisor:
         while True:
             said = await self._start(running)
             if not said:
-                self._running.pop(part.name, None)
+                if self._running.get(part.name) is running:
+                    del self._running[part.name]
                 self._forget(part.about)
                 return
             running.backoff = running.backoff.failed()
