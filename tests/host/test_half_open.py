@@ -212,8 +212,13 @@ async def talk(client: socket.socket, listener: socket.socket) -> None:
             assert await loop.sock_recv(client, 100) == b"here"
 
 
-async def test_what_was_answered_stays(stage: Stage, switched: Switched) -> None:
+@pytest.mark.parametrize("filters", [True, False], ids=["", "a kernel without the filter"])
+async def test_what_was_answered_stays(
+    stage: Stage, switched: Switched, monkeypatch: pytest.MonkeyPatch, filters: bool
+) -> None:
     """An established connection, and one whose answer the host has seen and the client has not."""
+    if not filters:
+        monkeypatch.setattr(module, "_UNANSWERED", [bytes(4)])
     outside, old = stage.outside, stage.subnets[0].address4
     with ExitStack() as all_:
         listener = all_.enter_context(listening(stage.inside[0], old))
