@@ -1,15 +1,18 @@
 # What can be done here. Every target sets up what it needs first, and says so: see scripts/setup.
 
-.PHONY: help demo test check bench soak clean
+.PHONY: help demo test test-quick check bench soak clean
 
 help: ## Show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## From a git tag to a switched port and back, on a host of its own
 	@scripts/demo
 
 test: ## All tests; without root, those that need none
 	@scripts/test $(ARGS)
+
+test-quick: ## The units alone: no root, no engine, under two minutes
+	@scripts/test-quick $(ARGS)
 
 check: ## Lint, format, types, documentation
 	@scripts/check

@@ -30,6 +30,14 @@ def _missing() -> str:
     return f"not installed: {', '.join(absent)}" if absent else ""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # pytest-xdist begins with the files that have the most tests. Those are the units; the hosts'
+    # few long ones would then come last, and one of them alone for minutes. In the order of the
+    # folders they come first, and the units fill what is left.
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     hosts = [item for item in items if item.get_closest_marker("host")]
     missing = _missing()

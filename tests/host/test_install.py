@@ -71,6 +71,9 @@ def machine() -> Iterator[Machine]:
         app.mkdir()
         (app / "compose.yaml").write_text(COMPOSE)
         (app / "Dockerfile").write_text(DOCKERFILE)
+        for name in ("select.py", "alongside/__init__.py"):  # no module for hooks, or for a purge
+            (app / name).parent.mkdir(exist_ok=True)
+            (app / name).write_text("raise SystemExit('a module of the work tree was run')\n")
         machine.sh("chown -R alice: /home/alice/app")
         script = "git init --quiet; git add --all; git commit --quiet -m first"
         machine.sh(script, user="alice", cwd="/home/alice/app", env=GIT)
