@@ -50,7 +50,10 @@ class Held:
         if data:
             return ""
         since = min((one.created for one in same), default=release.created)
-        found = await asyncio.to_thread(written, tree, since)
+        try:
+            found = await asyncio.to_thread(written, tree, since)
+        except OSError as error:
+            return f"its files cannot be looked through: {error}"
         return f"a container has written {found.relative_to(tree)} into its files" if found else ""
 
 

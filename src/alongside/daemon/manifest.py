@@ -89,7 +89,7 @@ def strays(tree: Path) -> list[str]:
 
     Of a tree without a manifest: what is writable, as a tree is made read-only before it is kept.
     A file of the tag's that a container wrote to is not found then. Raises OSError where the tree
-    cannot be read.
+    cannot be read; what vanishes meanwhile is passed over.
     """
     manifest = read_manifest(tree)
     found = []
@@ -99,7 +99,10 @@ def strays(tree: Path) -> list[str]:
         if manifest is None:
             written = _is_new(one)
         else:
-            written = _differs(tree / path, said, manifest.get(path))
+            try:
+                written = _differs(tree / path, said, manifest.get(path))
+            except FileNotFoundError:  # a container has just removed it
+                continue
         if written:
             found.append(path)
     return sorted(found)

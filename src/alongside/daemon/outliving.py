@@ -55,10 +55,16 @@ class Outliving:
     # -- what was mounted from a release's own tree --------------------------------------
 
     def remember(self, service: str, path: PurePosixPath, source: Path) -> None:
-        """A container of the service mounts this of a release's tree."""
+        """A container of the service mounts this of a release's tree. Raises StepFailed."""
         if self._before.get(service, {}).get(str(path)) != str(source):
             self._before.setdefault(service, {})[str(path)] = str(source)
-            self._write()
+            try:
+                self._write()
+            except OSError as error:
+                raise StepFailed(
+                    f"{self._record} could not be written: {error}.",
+                    hint=f"Look at the free space of {self._room}.",
+                ) from error
 
     def before(self, service: str, path: PurePosixPath) -> list[Path]:
         """Where the service has mounted it from."""

@@ -14,6 +14,7 @@ from alongside.daemon.context import Context
 from alongside.daemon.held import first_release
 from alongside.daemon.outliving import Outliving
 from alongside.daemon.written import written
+from alongside.domain.errors import StepFailed
 from alongside.domain.release import Release
 from alongside.engine.mounted import LABEL_PROJECT, Mounted
 from alongside.engine.protocol import Container
@@ -43,7 +44,7 @@ async def settled_files(
     _remember(context, release.repository, outliving, containers)
     found = mounted_from(services, model, tree=tree, folder=paths.compose_file(release).parent)
     places = {
-        (service, path): await asyncio.to_thread(_place, context, outliving, service, path)
+        (service, path): await _place(context, outliving, service, path)
         for service, mounted in found.items()
         for path in mounted
     }
@@ -85,22 +86,29 @@ def _remember(
                 outliving.remember(container.labels.get(LABEL_SERVICE, ""), path, source)
 
 
-def _place(context: Context, outliving: Outliving, service: str, path: PurePosixPath) -> Path:
+async def _place(context: Context, outliving: Outliving, service: str, path: PurePosixPath) -> Path:
     own = outliving.files / path
     for source in outliving.before(service, path):
-        if _has_data(context, source):
+        if await _has_data(context, source):
             return source
     if not os.path.lexists(own):
         for source in outliving.before_of_others(service, path):
-            if _has_data(context, source):
+            if await _has_data(context, source):
                 return source
     return own
 
 
-def _has_data(context: Context, source: Path) -> bool:
+async def _has_data(context: Context, source: Path) -> bool:
     """Whether a container has written there, in a tree that is still kept."""
     trees = context.paths.root / "trees"
     if not source.is_relative_to(trees):
         return False
     tree = trees.joinpath(*source.relative_to(trees).parts[:2])
-    return written(source, first_release(context, tree)) is not None
+    since = first_release(context, tree)
+    try:
+        return await asyncio.to_thread(written, source, since) is not None
+    except OSError as error:
+        raise StepFailed(
+            f"{source} cannot be looked through: {error}.",
+            hint="What versions share has had its data there, and is not started without it.",
+        ) from error

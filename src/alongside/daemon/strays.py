@@ -43,7 +43,11 @@ async def _discard_stray(
 ) -> None:
     if tree in released(context) or not tree.is_dir():
         return
-    found = await asyncio.to_thread(written, tree)
+    try:
+        found = await asyncio.to_thread(written, tree)
+    except OSError as error:
+        _log.warning("%s is of no release, and cannot be looked through: %s", tree, error)
+        return
     if found is not None:
         _log.warning("%s is of no release, and kept: a container has written %s", tree, found)
         return

@@ -20,29 +20,26 @@ _WRITE = 0o222
 def written(path: Path, since: datetime | None = None) -> Path | None:
     """The first file at or below `path`, in a kept tree, that did not come from the tag; None
     where there is none. Folders alone are nothing: the engine makes those that it is to mount.
-    `since`: when the first release was made of the tree."""
-    try:
-        status = path.lstat()
-    except OSError:
-        return None
+    `since`: when the first release was made of the tree. Raises OSError for what cannot be read;
+    what vanishes meanwhile is passed over."""
     for tree in (path, *path.parents):
         if len(tree.parents) > 2 and read_manifest(tree) is not None:
             found = (tree / one for one in strays(tree))
             return next((one for one in found if one.is_relative_to(path)), None)
-    limit = since.timestamp() if since else None
-    return _below(path, status, limit, loose=False)
+    return _below(path, since.timestamp() if since else None, loose=False)
 
 
-def _below(path: Path, status: os.stat_result, limit: float | None, *, loose: bool) -> Path | None:
+def _below(path: Path, limit: float | None, *, loose: bool) -> Path | None:
     """`loose`: the folder that it is in was made later."""
-    link = stat.S_ISLNK(status.st_mode)  # a link's own mode says nothing
-    loose = loose or (not link and bool(status.st_mode & _WRITE))
-    if not stat.S_ISDIR(status.st_mode):
-        changed = limit is not None and status.st_mtime > limit
-        return path if loose or (changed and not link) else None
-    with os.scandir(path) as entries:
-        for entry in sorted(entries, key=lambda one: one.name):
-            found = _below(Path(entry.path), entry.stat(follow_symlinks=False), limit, loose=loose)
-            if found is not None:
-                return found
-    return None
+    try:
+        status = path.lstat()
+        link = stat.S_ISLNK(status.st_mode)  # a link's own mode says nothing
+        loose = loose or (not link and bool(status.st_mode & _WRITE))
+        if not stat.S_ISDIR(status.st_mode):
+            changed = limit is not None and status.st_mtime > limit
+            return path if loose or (changed and not link) else None
+        names = sorted(os.listdir(path))  # noqa: PTH208 - names alone
+    except FileNotFoundError:
+        return None
+    found = (_below(path / name, limit, loose=loose) for name in names)
+    return next((one for one in found if one is not None), None)

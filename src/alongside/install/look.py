@@ -164,9 +164,14 @@ def _data(settings: Settings) -> tuple[Path, ...]:
         files = room / "files"
         try:
             found |= {files / one.relative_to(files).parts[0] for one in data_below(room)}
-        except AlongsideError:  # which are copies is not known: it may be all data
+        except (AlongsideError, OSError):  # which are copies is not known: it may be all data
             found.add(files)
-    found |= {tree for tree in (state / "trees").glob("*/*") if written(tree) is not None}
+    for tree in (state / "trees").glob("*/*"):
+        try:
+            kept = written(tree) is not None
+        except OSError:
+            kept = True
+        found |= {tree} if kept else set()
     return tuple(sorted(found))
 
 
