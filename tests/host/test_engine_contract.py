@@ -387,7 +387,7 @@ async def test_what_has_lost_its_network_is_made_anew_with_its_volumes(bench: Be
     for name in ("dns-1.0.0", "one-db-1"):
         await bench.engine.stop(name, 1)
     await bench.host.lose_network("one_default")
-    with pytest.raises(StepFailed, match="network .* not found"):
+    with pytest.raises(StepFailed, match=r"network .* not found"):
         await bench.compose.up(project, ["dns"])
     stopped = await bench.engine.container("dns-1.0.0")
     assert stopped is not None
