@@ -147,6 +147,9 @@ class FakeSubject:
     async def run_out_of_memory(self, name: str) -> None:
         self.engine.oom(name)
 
+    async def lose_network(self, name: str) -> None:
+        self.engine.remove_network(name)
+
     async def go_down(self) -> None:
         self.engine.go_down()
 
@@ -179,6 +182,9 @@ class DockerSubject:
 
     async def run_out_of_memory(self, name: str) -> None:
         await asyncio.to_thread(self.host.docker, ["kill", "--signal=USR1", name])
+
+    async def lose_network(self, name: str) -> None:
+        await asyncio.to_thread(self.host.docker, ["network", "rm", name])
 
     async def go_down(self) -> None:
         await asyncio.to_thread(self.host.engine.stop)
@@ -366,6 +372,38 @@ async def test_up_keeps_a_container_whose_file_has_changed(bench: Bench) -> None
     await bench.compose.up(project, ["dns"])
 
     assert await bench.engine.container("dns-1.0.0") == first
+
+
+async def test_what_has_lost_its_network_is_made_anew_with_its_volumes(bench: Bench) -> None:
+    volume = "    volumes: [{type: volume, target: /data}]\n"
+    project = bench.project("one", INSTANCE % await bench.build() + volume)
+    await bench.compose.up(project, ["dns", "db"])
+    first = await bench.engine.container("dns-1.0.0")
+    assert first is not None
+    before = {one.name: one.id for one in await bench.engine.networks()}
+    assert first.networks == {"one_default": before["one_default"]}
+    assert {one.volume for one in first.mounts} <= set(await bench.engine.volumes())
+
+    for name in ("dns-1.0.0", "one-db-1"):
+        await bench.engine.stop(name, 1)
+    await bench.host.lose_network("one_default")
+    with pytest.raises(StepFailed, match=r"network .* not found"):
+        await bench.compose.up(project, ["dns"])
+    stopped = await bench.engine.container("dns-1.0.0")
+    assert stopped is not None
+    assert stopped.networks == first.networks  # as it knew them
+
+    await bench.compose.recreate(project, ["dns"])
+    again = await bench.engine.container("dns-1.0.0")
+    assert again is not None
+    assert again.running
+    assert again.id != first.id
+    assert (again.ipv4, again.mounts) == (first.ipv4, first.mounts)
+    now = {one.name: one.id for one in await bench.engine.networks()}
+    assert again.networks == {"one_default": now["one_default"]} != first.networks
+    db = await bench.engine.container("one-db-1")
+    assert db is not None
+    assert db.state == "exited", "nothing else was touched"
 
 
 async def test_up_starts_dependencies_first(bench: Bench) -> None:

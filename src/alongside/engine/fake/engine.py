@@ -301,7 +301,8 @@ class FakeEngine:
 
     async def volumes(self) -> list[str]:
         self._check()
-        return sorted(self.made_volumes)
+        mounts = (mount for one in self.every() for mount in one.mounts if mount.volume)
+        return sorted(self.made_volumes | {mount.volume for mount in mounts})
 
     async def logs(
         self, name: str, *, tail: int, follow: bool = False
