@@ -10,9 +10,9 @@ import asyncio
 import logging
 import os
 from contextlib import suppress
-from datetime import UTC, datetime
 
 from alongside.daemon.context import Context
+from alongside.daemon.countdown import Drains
 from alongside.daemon.executor import Executor
 from alongside.daemon.former import ITSELF
 from alongside.daemon.locks import holding
@@ -42,6 +42,7 @@ class Retirement:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._woken = asyncio.Event()
+        self._drains = Drains()
 
     def wake(self) -> None:
         """Somebody has left the ports, or a trial has ended."""
@@ -69,9 +70,8 @@ class Retirement:
             self._context.problems["standby"] = error.message
             return LOOK
         draining = [one for one in self._context.former.all() if not one.drained]
-        now = datetime.now(UTC)
-        deadlines = [(one.deadline - now).total_seconds() for one in draining if one.deadline]
-        return max(0.0, min([LOOK, *deadlines])) if draining else None
+        ends = [end.left for one in draining if (end := self._drains.of(one))]
+        return min([LOOK, *ends]) if draining else None
 
     def _forget_problems(self) -> None:
         """Of versions that are kept by policy no longer."""
@@ -97,7 +97,7 @@ class Retirement:
         for one, instance in draining.items():
             if not left[one].tcp:
                 context.former.drained(one)
-            elif one.deadline is not None and one.deadline <= datetime.now(UTC):
+            elif (end := self._drains.of(one)) is not None and not end.left:
                 about = f"drain {one.service}@{one.version}"
                 try:
                     await self._cut(one, instance)
@@ -123,7 +123,8 @@ class Retirement:
         }
         many = await cut(0 if on_host else container.pid, ports)
         if many:
-            seconds = (datetime.now(UTC) - former.since).total_seconds()
+            end = self._drains.of(former)
+            seconds = end.age if end else 0.0
             operation = context.journal.begin(
                 "drain", former.service, itself(), before="", after=str(former.version), message=""
             )

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from alongside.domain.errors import InvalidInput, MissingRequirement, StepFailed, Unavailable
+from alongside.domain.words import LONGEST_LINE, clipped, one_line
 from alongside.engine.buildlog import BuildLog
 from alongside.engine.logs import undivided
 from alongside.engine.plugin import compose_plugin
@@ -185,12 +186,14 @@ class DockerCompose:
         status, out, err = await self._finish(arguments, project.environment)
         if status != 0:
             said = _words(out + err)
+            last = one_line(said[-1])
             if said[-1].startswith(_DOWN):
                 raise Unavailable(
-                    f"Compose could not {what}: {said[-1]}",
+                    f"Compose could not {what}: {last}",
                     hint=_IS_IT_UP,
                 )
-            raise StepFailed(f"Compose could not {what}: {said[-1]}", log=said[-_TAIL:])
+            log = [clipped(line, LONGEST_LINE) for line in said[-_TAIL:]]
+            raise StepFailed(f"Compose could not {what}: {last}", log=log)
 
     async def _finish(
         self,
@@ -249,7 +252,8 @@ def _ended(
     service: str, command: Sequence[str], status: int, last: list[str]
 ) -> StepFailed | Unavailable:
     what = shlex.join(command) or "its own command"
-    said = next((line.strip() for line in reversed(last) if line.strip()), "it wrote nothing")
+    said = next((one_line(line) for line in reversed(last) if line.strip()), "it wrote nothing")
+    last = [clipped(line, LONGEST_LINE) for line in last]
     if said.startswith(_DOWN):
         return Unavailable(
             f"Compose could not run {what} in a container of {service}: {said}", hint=_IS_IT_UP
