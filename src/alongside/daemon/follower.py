@@ -12,6 +12,7 @@ from alongside.domain.follow import next_version, why_not
 from alongside.domain.history import Entry, Outcome
 from alongside.domain.release import Release
 from alongside.domain.version import Dated, Version, newest_first
+from alongside.domain.words import clipped
 
 _TRIES = ("activate", "deploy", "rollback")  # what gives a version the ports, or tried to
 
@@ -80,6 +81,7 @@ class Follower:
     ) -> str:
         """Write it down, unless that was the last that was said of it."""
         service, journal = current.service, self._context.journal
+        reason = clipped(reason)
         last = [one for one in entries if one.verb == "skip" and one.after == str(version)]
         if last and last[-1].detail == reason:
             return ""

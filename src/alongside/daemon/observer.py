@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from alongside.daemon.context import Context
+from alongside.daemon.countdown import Countdown
 from alongside.daemon.operations import Emit
 from alongside.domain.deployment import Trial
 from alongside.domain.errors import AlongsideError, NotReady, Unavailable
 from alongside.domain.instance import Instance
 from alongside.domain.release import Release
+from alongside.domain.words import LONGEST_LINE, clipped, one_line
 from alongside.engine.protocol import Container, Event, exit_code
 from alongside.ready import ask_once, asked_at, wait_ready
 
@@ -36,7 +38,7 @@ class Observer:
         self._context = context
         self._trial = trial
         self._emit = emit
-        self._until = trial.until
+        self._time = Countdown(trial.since, trial.until)
         self._failed = 0  # questions in a row that had no good answer
 
     async def watch(self, *, fresh: bool) -> Seen | None:
@@ -50,6 +52,7 @@ class Observer:
         `fresh`: the trial begins now; else the daemon was away meanwhile.
         """
         context, trial = self._context, self._trial
+        self._time = Countdown(trial.since, trial.until, fresh=fresh)
         release = context.releases.get(trial.service, trial.version)
         instance = context.instances.get(trial.service, trial.version)
         if release is None or instance is None:
@@ -58,7 +61,7 @@ class Observer:
             self._look_on(release)
         reason = ""
         while not reason:
-            limit = asyncio.timeout(max(0.0, self._left()))
+            limit = asyncio.timeout(self._time.left)
             try:
                 async with limit:
                     reason = await self._observe(release, instance, fresh)
@@ -72,12 +75,12 @@ class Observer:
                 fresh = True
                 reason = await self._met_again(release, instance)
                 self._look_on(release)
-        return Seen(f"{reason}, {self._age():.1f} s after it had the ports", await self._log())
+        return Seen(f"{reason}, {self._time.age:.1f} s after it had the ports", await self._log())
 
     def _look_on(self, release: Release) -> None:
         watch = release.spec.watch
         enough = watch.failures * (watch.within + AGAIN) + RETRY
-        self._until = max(self._until, datetime.now(UTC) + timedelta(seconds=enough))
+        self._time.at_least(enough)
 
     async def _met_again(self, release: Release, instance: Instance) -> str:
         """Wait until the engine answers and the version is ready again, as after its start;
@@ -143,7 +146,7 @@ class Observer:
                 within=watch.within,
             )
             self._failed = self._failed + 1 if heard else 0
-            self._emit({"event": "probe", "heard": heard, "left": round(self._left(), 1)})
+            self._emit({"event": "probe", "heard": heard, "left": round(self._time.left, 1)})
             if self._failed >= watch.failures:
                 return f"failed {self._failed} probes in a row ({heard})"
             await asyncio.sleep(AGAIN if self._failed else watch.every)
@@ -195,17 +198,14 @@ class Observer:
         if instance is not None:
             with suppress(AlongsideError):  # there is no container to have any
                 async for line in self._context.engine.logs(instance.name, tail=LOG_LINES):
-                    lines.append(line)
+                    lines.append(clipped(line, LONGEST_LINE))
         return tuple(lines)
 
-    def _left(self) -> float:
-        return (self._until - datetime.now(UTC)).total_seconds()
-
-    def _age(self) -> float:
-        return (datetime.now(UTC) - self._trial.since).total_seconds()
-
     def _started_since(self, container: Container) -> bool:
-        return container.started is not None and container.started > self._trial.since
+        """One that is to have started in the future did so by a clock that was set back since:
+        nothing is known of it, and nothing held against it."""
+        started = container.started
+        return started is not None and self._trial.since < started <= datetime.now(UTC)
 
 
 def _end(
@@ -225,7 +225,7 @@ def _end(
         return "was paused"
     if container.health == "unhealthy":
         said = container.health_output.splitlines()
-        return "is unhealthy" + (f" ({said[-1]})" if said else "")
+        return "is unhealthy" + (f" ({one_line(said[-1])})" if said else "")
     return ""
 
 

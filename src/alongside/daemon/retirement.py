@@ -14,11 +14,11 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from functools import partial
 
 from alongside.daemon import supervise
 from alongside.daemon.context import Context
+from alongside.daemon.countdown import Drains
 from alongside.daemon.executor import Executor
 from alongside.daemon.former import ITSELF
 from alongside.daemon.left import Left
@@ -58,6 +58,7 @@ class Retirement:
         self._left = Left(context.router)
         self._news = News()
         self._of_service: defaultdict[str, News] = defaultdict(News)  # for what keeps or stops
+        self._drains = Drains()
 
     def wake(self) -> None:
         """Somebody has left the ports, or a trial has ended."""
@@ -135,8 +136,8 @@ class Retirement:
         if left.tcp:
             # All at the same moment, so that they are one question.
             wait = LOOK - time.monotonic() % LOOK
-            if former.deadline is not None:
-                wait = min(wait, (former.deadline - datetime.now(UTC)).total_seconds())
+            if (end := self._drains.of(former)) is not None:
+                wait = min(wait, end.left)
             if wait > 0:
                 return wait
             await self._cut(former, instance)
@@ -161,7 +162,8 @@ class Retirement:
         }
         many = await cut(0 if on_host else container.pid, ports)
         if many:
-            seconds = (datetime.now(UTC) - former.since).total_seconds()
+            end = self._drains.of(former)
+            seconds = end.age if end else 0.0
             operation = context.journal.begin(
                 "drain", former.service, itself(), before="", after=str(former.version), message=""
             )

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from alongside.domain.errors import InvalidInput, MissingRequirement, StepFailed, Unavailable
+from alongside.domain.words import LONGEST_LINE, clipped, one_line
 from alongside.engine.buildlog import BuildLog
 from alongside.engine.logs import undivided
 from alongside.engine.plugin import compose_plugin
@@ -214,15 +215,16 @@ class DockerCompose:
         status, out, err = await self._finish(arguments, project.environment)
         if status != 0:
             said = _words(out + err)
+            last = one_line(said[-1])
             if _COMPOSE_IS_DOWN.fullmatch(said[-1]):
                 raise Unavailable(
-                    f"Compose could not {what}: {said[-1]}",
+                    f"Compose could not {what}: {last}",
                     hint=_IS_IT_UP,
                 )
             raise StepFailed(
-                f"Compose could not {what}: {said[-1]}",
+                f"Compose could not {what}: {last}",
                 hint=_TURN_IT_ON if _NOT_FORWARDED.search(said[-1]) else "",
-                log=said[-_TAIL:],
+                log=[clipped(line, LONGEST_LINE) for line in said[-_TAIL:]],
             )
 
     async def _finish(
@@ -282,7 +284,8 @@ def _ended(
     service: str, command: Sequence[str], status: int, last: list[str]
 ) -> StepFailed | Unavailable:
     what = shlex.join(command) or "its own command"
-    said = next((line.strip() for line in reversed(last) if line.strip()), "it wrote nothing")
+    said = next((one_line(line) for line in reversed(last) if line.strip()), "it wrote nothing")
+    last = [clipped(line, LONGEST_LINE) for line in last]
     if _RUN_IS_DOWN.fullmatch(said):
         return Unavailable(
             f"Compose could not run {what} in a container of {service}: {said}", hint=_IS_IT_UP

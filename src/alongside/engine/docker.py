@@ -46,6 +46,8 @@ WRITTEN = 4096  # characters of a command's output that are kept
 ANSWER = 60.0  # seconds; an engine under load takes its time to start a container
 
 _OURS = {"label": [LABEL_SERVICE]}
+_RECALLS = 1.0  # seconds from asking for events in which it sends those of before
+_SKEW = 0.1  # seconds between two readings of the host's clock, at the most
 _ENDING = 2.0  # seconds to end a command whose caller has gone
 _CHUNK = 64 * 1024  # bytes
 _REFUSED_CONNECTION = 900  # aiodocker's own status: there was no answer
@@ -277,16 +279,23 @@ class DockerEngine:
 
     def events(self) -> AsyncGenerator[Event, None]:
         """Events since the call itself, however late the first one is waited for."""
-        return self._events(since=time.time())
+        return self._events(time.monotonic())
 
-    async def _events(self, since: float) -> AsyncGenerator[Event, None]:
+    async def _events(self, called: float) -> AsyncGenerator[Event, None]:
+        """What the engine still has in mind of before it sends by its time of day. A clock that
+        was set back has left it with events of the future there: what ended an hour ago, by the
+        old time, would seem to end now."""
+        asked_at = time.monotonic()
+        since = time.time() - (asked_at - called)
         kinds = {"type": ["container", "image", "network"]}
         asked = {"since": f"{since:.9f}", "filters": json.dumps(kinds)}
         chunks = self._stream("send events", "events", asked)
         lines = undivided(chunks)
         async with aclosing(chunks), aclosing(lines):
             async for line in lines:
-                yield wire.event(line)
+                recalled = time.monotonic() - asked_at < _RECALLS
+                if not recalled or wire.moment(line) <= time.time() + _SKEW:
+                    yield wire.event(line)
 
     async def close(self) -> None:
         client, self._client, self._negotiated = self._client, None, False

@@ -138,6 +138,12 @@ def event(line: str) -> Event:
     return Event(found["Type"], found["Action"], name, attributes)
 
 
+def moment(line: str) -> float:
+    """When the event of such a line was, in seconds since 1970 by the engine's clock."""
+    found = json.loads(line)
+    return float(found.get("timeNano", 0)) / 1e9 or float(found.get("time", 0))
+
+
 def _tags(found: Json) -> tuple[str, ...]:
     # Before engine 25 an untagged image's list may hold one tag, <none>:<none>.
     return tuple(tag for tag in found.get("RepoTags") or () if not tag.startswith("<none>"))

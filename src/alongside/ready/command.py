@@ -12,6 +12,7 @@ from pathlib import Path
 from alongside.domain.errors import NotFound, StepFailed
 from alongside.domain.instance import Instance
 from alongside.domain.service import Ready
+from alongside.domain.words import clipped
 from alongside.engine.protocol import Container, Engine
 
 WRITTEN = 4096  # bytes of what a command wrote that are kept
@@ -126,7 +127,7 @@ def _title(command: Sequence[str]) -> str:
     """The program's name, or the script that the shell was given."""
     script = len(command) == 3 and tuple(command[:2]) == ("sh", "-c")
     text = " ".join(command[2].split()) if script else command[0]
-    return text if len(text) <= _TITLE else f"{text[: _TITLE - 1]}…"
+    return clipped(text, _TITLE)
 
 
 def _verdict(asked: str, code: int, wrote: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from alongside.domain.instance import Instance
 from alongside.domain.service import Ready, ReadyKind
+from alongside.domain.words import one_line
 from alongside.engine.protocol import Container, Engine
 from alongside.ready import command
 from alongside.ready.probes import ANSWER, PROBES
@@ -23,13 +24,25 @@ async def ask_once(
     folder: Path | None = None,
     within: float = ANSWER,
 ) -> str:
-    """ "" for yes, else what was asked and heard, as a person would say it.
+    """ "" for yes, else what was asked and heard, as a person would say it: one line, and bounded
+    (`domain/words.py`), whatever the program has said.
 
     A container that does not run, or is paused, is a no in its own words: the kernel accepts
     connections for a paused program. `folder` is where a command on the host runs. Ends within
     `within` seconds, and leaves nothing behind when it is cancelled. Raises Unavailable where the
     engine is away: that is no word about the instance.
     """
+    return one_line(await _asked(ready, address, instance, engine, folder, within))
+
+
+async def _asked(
+    ready: Ready,
+    address: str,
+    instance: Instance,
+    engine: Engine,
+    folder: Path | None,
+    within: float,
+) -> str:
     loop = asyncio.get_running_loop()
     until = loop.time() + within
     try:

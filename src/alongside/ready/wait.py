@@ -7,12 +7,14 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from alongside.domain.errors import AlongsideError, NotReady, Unavailable
 from alongside.domain.instance import Instance
 from alongside.domain.port import Protocol
 from alongside.domain.service import Ready, ReadyKind, Service
+from alongside.domain.words import LONGEST_LINE, clipped
 from alongside.engine.protocol import Container, Engine, Event, exit_code
 from alongside.ready.once import NO_HEALTH_CHECK, ask_once
 from alongside.ready.probes import ANSWER
@@ -87,6 +89,7 @@ class _Wait:
         self._folder = folder
         self._restarts = container.restarts if container else 0
         self._code: int | None = None  # with what it ended last
+        self._seen: tuple[datetime, float] | None = None  # when it started, and was first seen
         self.heard = "nothing was asked yet"
 
     async def ask(self) -> None:
@@ -137,12 +140,21 @@ class _Wait:
         container = await self._engine.container(self._instance.name)
         if container is None or not container.running or container.started is None:
             return "it has just ended"
-        age = time.time() - container.started.timestamp()
+        age = self._ran_for(container.started)
         return "" if age >= SETTLED else f"it has run for {age:.1f} s only"
+
+    def _ran_for(self, started: datetime) -> float:
+        """Seconds. By the time of day it may have started in the future, if the clock was set
+        back; it has then run for at least as long as it was looked at."""
+        now = asyncio.get_running_loop().time()
+        if self._seen is None or self._seen[0] != started:
+            self._seen = (started, now)
+        return max(time.time() - started.timestamp(), now - self._seen[1])
 
     async def failure(self, why: str) -> NotReady:
         try:
-            log = [line async for line in self._engine.logs(self._instance.name, tail=LOG_LINES)]
+            lines = self._engine.logs(self._instance.name, tail=LOG_LINES)
+            log = [clipped(line, LONGEST_LINE) async for line in lines]
         except AlongsideError:
             log = []  # there is no container to have any
         wrote = "Its last lines stand below" if log else "It wrote nothing"

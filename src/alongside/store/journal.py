@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from alongside.domain.history import Actor, Entry, Outcome
+from alongside.domain.words import clipped
 from alongside.store.database import Database
 
 OUTPUT = 64 << 10  # characters of what an operation wrote
+DETAIL = 4000  # characters of how it ended: programs' words within may have no end
 
 
 class Journal:
@@ -60,7 +62,7 @@ class Journal:
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE operations SET outcome = ?, detail = ?, finished = ? WHERE id = ?",
-                (outcome.value, detail, _now(), operation),
+                (outcome.value, clipped(detail, DETAIL), _now(), operation),
             )
 
     def write(self, operation: int, lines: Sequence[str]) -> None:
@@ -69,8 +71,9 @@ class Journal:
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO outputs VALUES (?, ?) "
-                "ON CONFLICT (operation) DO UPDATE SET text = text || char(10) || excluded.text",
-                (operation, text),
+                "ON CONFLICT (operation) DO UPDATE "
+                "SET text = substr(text || char(10) || excluded.text, ?)",
+                (operation, text, -OUTPUT),
             )
 
     def output(self, operation: int) -> list[str]:

@@ -15,6 +15,7 @@ from alongside.domain.instance import Instance, LocalPort, Subnet
 from alongside.domain.port import Protocol
 from alongside.domain.service import Ready, ReadyKind
 from alongside.domain.version import Version
+from alongside.domain.words import LONGEST
 from alongside.engine.fake import FakeEngine
 from alongside.ready import ask_once
 
@@ -219,3 +220,22 @@ def _runs(number: int) -> bool:
         return ") Z " not in Path(f"/proc/{number}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+async def test_words_without_end_are_cut(engine: FakeEngine) -> None:
+    """Of a health check, and of a server that speaks no HTTP."""
+    engine.set_health(NAME, "unhealthy", "no " * 40_000)
+    said = await ask(engine, Ready(ReadyKind.HEALTH))
+    assert said.startswith("its health check says unhealthy: no no")
+    assert len(said) <= LONGEST
+
+    async def babble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"no HTTP " * 15_000 + b"\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(babble, HOST, 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        said = await ask(engine, Ready(ReadyKind.HTTP, port=port))
+    assert said.startswith(f"GET / at {HOST}:{port}: ")
+    assert len(said) <= LONGEST
+    assert "\n" not in said

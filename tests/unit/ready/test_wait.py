@@ -3,6 +3,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network
 
 import pytest
@@ -170,6 +171,19 @@ async def test_nothing_to_ask_means_running_for_a_while(
     await wait_ready(ready, HOST, INSTANCE, engine)
 
     assert 0.25 < time.monotonic() - began < 1
+
+
+async def test_so_it_is_where_it_started_in_the_future(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that was set back since."""
+    monkeypatch.setattr(wait, "SETTLED", 0.3)
+    await start(engine)
+    entry = engine._containers[NAME]
+    entry.shown = replace(entry.shown, started=datetime.now(UTC) + timedelta(hours=1))
+
+    ready = Ready(ReadyKind.RUNNING, timeout=5, interval=0.05)
+    await wait_ready(ready, HOST, INSTANCE, engine)
 
 
 async def test_the_engine_may_go_away(engine: FakeEngine) -> None:

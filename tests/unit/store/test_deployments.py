@@ -12,7 +12,7 @@ from alongside.store.database import Database
 from alongside.store.former import Formers
 from alongside.store.holds import Holds
 from alongside.store.instances import Instances
-from alongside.store.journal import OUTPUT, Journal
+from alongside.store.journal import DETAIL, OUTPUT, Journal
 from alongside.store.releases import Releases
 from alongside.store.trials import Trials
 
@@ -82,5 +82,10 @@ def test_of_what_was_written_the_end_is_kept(tmp_path: Path) -> None:
     journal.write(operation, ["and more"])
     assert journal.output(operation)[1:] == ["the end", "and more"]
     assert len(journal.output(operation)[0]) < OUTPUT
-    journal.end(operation, Outcome.DONE)
+    journal.write(operation, ["y" * OUTPUT])
+    assert len("\n".join(journal.output(operation))) <= OUTPUT
+    journal.end(operation, Outcome.FAILED, "z" * 122_036)
+    entry = journal.get(operation)
+    assert entry is not None
+    assert len(entry.detail) == DETAIL
     database.close()
