@@ -16,9 +16,11 @@ from alongside.domain.service import Dependency, Service, Sharing
 from alongside.domain.version import Version
 from alongside.engine.protocol import (
     LABEL_COMMIT,
+    LABEL_COMPOSE_FILE,
     LABEL_ORDINAL,
     LABEL_REPOSITORY,
     LABEL_SERVICE,
+    LABEL_TREE,
     LABEL_VERSION,
 )
 
@@ -36,9 +38,11 @@ def build_override(
     source: str,
     repository: str,
     created: datetime,
+    tree: str = "",
+    compose_file: str = "",
 ) -> str:
     """For the build: the images' names, and labels that say what they are (OCI image
-    specification, annotations) and suffice to find a release again."""
+    specification, annotations) and suffice to make a release again from its tree."""
     labels = {
         "org.opencontainers.image.version": str(version),
         "org.opencontainers.image.revision": commit,
@@ -51,6 +55,8 @@ def build_override(
         LABEL_COMMIT: commit,
         LABEL_REPOSITORY: repository,
     }
+    if tree:
+        release |= {LABEL_TREE: tree, LABEL_COMPOSE_FILE: compose_file}
     services = {
         service.name: {
             "image": f"{service.image}:{version}",

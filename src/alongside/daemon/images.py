@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from alongside.compose.override import built_images
-from alongside.daemon import trees
+from alongside.daemon import strays, trees
 from alongside.daemon.context import Context
 from alongside.domain.errors import StepFailed
 from alongside.domain.release import Release
@@ -39,9 +39,13 @@ async def remove_release(context: Context, release: Release) -> None:
     if not any(one.image_id == release.image_id for one in others):
         await context.engine.remove_image(release.image_id)
     context.paths.archive(release).unlink(missing_ok=True)
+    tree = context.paths.tree(release.repository, release.tree)
     with context.database.transaction():
         context.former.forget(release.service, release.version)
         context.releases.remove(release)
-    tree = context.paths.tree(release.repository, release.tree)
-    if not any(context.paths.tree(one.repository, one.tree) == tree for one in others):
+        gone = tree not in strays.released(context)
+        if gone:
+            strays.expect(context, tree)
+    if gone:
         await asyncio.to_thread(trees.discard, tree)
+        strays.settled(context, tree)

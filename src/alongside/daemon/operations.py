@@ -68,16 +68,21 @@ class Operations:
     def __init__(self) -> None:
         self._by_id: dict[int, Operation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        # Set where nothing may be changed now: makes the error that says why.
+        self.refusal: Callable[[], AlongsideError] | None = None
 
     def start(
         self,
         work: Callable[[Emit], Awaitable[Event]],
         *,
         abort: asyncio.Future[Actor] | None = None,
+        mends: bool = False,
     ) -> Operation:
         """Run `work` in the background; what it returns is the last event's result. It looks at
-        `abort` itself, if it can be given up."""
+        `abort` itself, if it can be given up. `mends`: also while nothing else may be changed."""
         operation = Operation(abort=abort)
+        if self.refusal is not None and not mends:
+            work = _refused(self.refusal())
         task = asyncio.create_task(self._run(operation, work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -136,6 +141,13 @@ class Operations:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _refused(error: AlongsideError) -> Callable[[Emit], Awaitable[Event]]:
+    async def work(_: Emit) -> Event:
+        raise error
+
+    return work
 
 
 def _ended() -> AlongsideError:

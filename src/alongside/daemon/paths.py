@@ -18,6 +18,7 @@ class StatePaths:
     archives/SERVICE/     images of releases that say `save: true`
     instances/PROJECT/    the override file of an instance
     shared/REPOSITORY/    files that git ignores and versions share: .env
+    backups/              copies of state.db
     """
 
     root: Path
@@ -33,6 +34,14 @@ class StatePaths:
     @property
     def incoming(self) -> Path:
         return self.root / "incoming"
+
+    @property
+    def backups(self) -> Path:
+        return self.root / "backups"
+
+    def trees(self) -> list[Path]:
+        """Of all repositories, whether a release came of them or not."""
+        return sorted((self.root / "trees").glob("*/*"))
 
     def shared(self, repository: str) -> Path:
         return self.root / "shared" / repository
@@ -53,8 +62,10 @@ class StatePaths:
         return self.root / "instances" / name
 
     def make(self) -> None:
-        """Make the folders. They hold secrets of the repositories: nobody else reads them."""
+        """Make the folders that are missing. They hold secrets of the repositories: nobody else
+        reads them. Raises OSError."""
         self.root.mkdir(parents=True, exist_ok=True)
-        self.root.chmod(0o700)
+        if self.root.stat().st_mode & 0o777 != 0o700:
+            self.root.chmod(0o700)
         for name in ("trees", "incoming", "instances", "shared"):
             (self.root / name).mkdir(exist_ok=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from alongside.compose.override import once_override, override, shared_name, shared_override
 from alongside.daemon.context import Context
+from alongside.domain.errors import StepFailed
 from alongside.domain.instance import Instance
 from alongside.domain.release import Release
 from alongside.engine.protocol import Project
@@ -66,8 +67,17 @@ def _with(base: Project, override_file: Path) -> Project:
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Whole or not at all; nothing is written where it is so already, since that works on a full
+    disk, too. Raises StepFailed."""
     new = path.with_suffix(".new")
-    new.write_text(text)
-    new.replace(path)
+    try:
+        if path.is_file() and path.read_text() == text:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new.write_text(text)
+        new.replace(path)
+    except OSError as error:
+        raise StepFailed(
+            f"{path} could not be written: {error.strerror}.",
+            hint="Nothing has changed. Look at the free space of the state folder.",
+        ) from error

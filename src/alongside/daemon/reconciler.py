@@ -6,8 +6,9 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from alongside.daemon import trees, ways
+from alongside.daemon import strays, trees, ways
 from alongside.daemon.context import Context
 from alongside.daemon.images import load_image
 from alongside.daemon.projects import instance_project, shared_project
@@ -62,14 +63,9 @@ class Reconciler:
             else:
                 journal.end(entry.id, Outcome.INTERRUPTED, "the daemon ended; nothing was switched")
         for leftover in self._context.paths.incoming.iterdir():
-            trees.discard(leftover)
-        released = {
-            self._context.paths.tree(release.repository, release.tree)
-            for release in self._context.releases.all()
-        }
-        for tree in (self._context.paths.root / "trees").glob("*/*"):
-            if tree not in released:
-                trees.discard(tree)
+            _discard(leftover)
+        for tree in strays.removable(self._context):
+            _discard(tree)
 
     def _on_trial(self, entry: Entry) -> None:
         """A deploy that had switched, and whose trial had not begun: it begins now."""
@@ -94,7 +90,16 @@ class Reconciler:
             for address in {one.subnet.proxy6 for one in self._context.instances.all()}:
                 await ensure_proxy_address(address)
         await self._commit()
-        self._context.watcher.resume()
+        if self._context.database.refusal is None:
+            self._context.watcher.resume()
+
+    async def hold(self) -> None:
+        """Until cancelled, where the state can only be read: keep the host as it is wanted, and
+        decide nothing that would have to be written down."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_kernel())
+            tasks.create_task(self._follow_engine())
+            tasks.create_task(self._tick())
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -176,7 +181,8 @@ class Reconciler:
     async def _meet_engine(self) -> None:
         """The engine is there, for the first time or again."""
         await self._refresh_bridges()
-        await self._untag_unreleased()
+        if self._context.database.refusal is None:
+            await self._untag_unreleased()
         instances = self._context.instances
         routed = {
             (route.service, version)
@@ -191,6 +197,8 @@ class Reconciler:
         for service in self._singletons():
             await self._converge(service)
         self._changed.set()
+        if self._context.database.refusal is not None:
+            return
         for service in {route.service for route in self._context.routes.all() if route.follows}:
             for sentence in await follow(self._context, service, lambda _: None):
                 _log.info("%s", sentence)
@@ -276,8 +284,8 @@ class Reconciler:
         bridges = frozenset(network.bridge for network in found if network.bridge)
         if bridges != self._context.bridges:
             self._context.bridges = bridges
-            self._context.database.keep(BRIDGES, " ".join(sorted(bridges)))
             await self._commit()
+            self._context.database.keep_if_writable(BRIDGES, " ".join(sorted(bridges)))
 
     async def _untag_unreleased(self) -> None:
         """An image that was built and whose release was never recorded: the daemon died between.
@@ -287,7 +295,10 @@ class Reconciler:
             return
         for image in await context.engine.images():
             service, version = image.labels[LABEL_SERVICE], image.labels.get(LABEL_VERSION, "")
-            if context.releases.get(service, Version(version)) is None:
+            if context.releases.named(service, version):
+                continue
+            # One that was not built here, or that this state file does not tell of, is not ours.
+            if strays.was_built(context, service, version):
                 for tag in image.tags:
                     if tag.endswith(f":{version}"):
                         _log.info("untagging %s: it was built, but never released", tag)
@@ -296,3 +307,11 @@ class Reconciler:
     async def _commit(self) -> None:
         await self._context.commit()
         await self._context.router.clean_udp(self._context.wanted())
+
+
+def _discard(path: Path) -> None:
+    """What cannot be removed now is looked at again at the next start."""
+    try:
+        trees.discard(path)
+    except OSError as error:
+        _log.warning("%s could not be removed: %s", path, error)

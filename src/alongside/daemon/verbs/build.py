@@ -10,7 +10,7 @@ from pathlib import Path
 from alongside.compose.files import find_compose_file, linked_files
 from alongside.compose.override import build_override, build_targets
 from alongside.compose.services import services_from
-from alongside.daemon import faults, trees
+from alongside.daemon import faults, strays, trees
 from alongside.daemon.context import Context
 from alongside.daemon.images import save_image
 from alongside.daemon.operations import Emit
@@ -111,6 +111,7 @@ async def _build(
             await _say_what_follows(context, source, todo, result)
             return result
         if todo and unpacked != tree:
+            strays.expect(context, tree)
             trees.keep(unpacked, tree)
         relative = compose_file.relative_to(unpacked)
         for service, version in todo:
@@ -155,11 +156,11 @@ async def _say_what_follows(
 
 def discard_unreleased(context: Context, tree: Path) -> None:
     """Remove a kept tree that no release came of."""
-    released = {
-        context.paths.tree(release.repository, release.tree) for release in context.releases.all()
-    }
-    if tree not in released and tree.is_dir():
+    expected = tree in strays.expected(context)
+    if expected and tree not in strays.released(context) and tree.is_dir():
         trees.discard(tree)
+    if expected:
+        strays.settled(context, tree)
 
 
 async def _unpack(context: Context, source: Source, archive: Path, emit: Emit) -> Path:
@@ -309,6 +310,7 @@ async def _image(context: Context, job: _Job, operation: int, emit: Emit) -> str
     context.journal.step(operation, 1, "build-image", "started")
     emit({**step, "state": "started"})
     folder = context.paths.project(f"build-{operation}")
+    tree = context.paths.tree(job.source.repository, job.source.tree)
     folder.mkdir(parents=True)
     try:
         override = folder / "override.yaml"
@@ -320,6 +322,8 @@ async def _image(context: Context, job: _Job, operation: int, emit: Emit) -> str
                 source=job.source.source,
                 repository=job.source.repository,
                 created=datetime.now(UTC),
+                tree=job.source.tree,
+                compose_file=str(job.compose_file.relative_to(tree)),
             )
         )
         project = Project(
