@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from alongside.daemon import faults, ways
 from alongside.daemon.before import run_before
 from alongside.daemon.context import Context
+from alongside.daemon.disk import disk_errors
 from alongside.daemon.former import ITSELF, record_former
 from alongside.daemon.images import load_image, remove_release
 from alongside.daemon.operations import Emit
@@ -150,6 +151,7 @@ class Executor:
             raise
         finally:
             self._context.switching_now.discard(plan.service)
+            journal.leave(operation)
         if plan.trial is not None:
             return
         detail = plan.reason
@@ -178,7 +180,8 @@ class Executor:
                 record_singleton(self._context, step)
                 self._context.journal.mark_routed(operation, True)
         else:
-            await self._actions[type(step)](step)
+            with disk_errors():
+                await self._actions[type(step)](step)
         self._remember_undo(plan, position, step)
         faults.point(step.name, "after")
         self._context.journal.step(operation, position, step.name, "done")

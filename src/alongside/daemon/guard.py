@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from alongside.daemon.context import Context
+from alongside.daemon.disk import DISK
 from alongside.daemon.opening import OPENED, REMEDY, Salvaged
 from alongside.domain.errors import AlongsideError, StateDamaged, StateUnwritable
 from alongside.store import backup
@@ -24,7 +25,6 @@ BACKUP_EVERY = timedelta(days=1)
 BACKUP_RETRY = 600.0  # seconds to the next try where there was no room
 
 STATE = "state"  # the problem's key, for all that keeps the file from being used
-DISK = "disk"
 BACKUP = "backup"
 
 _log = logging.getLogger(__name__)

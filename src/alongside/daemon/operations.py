@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from alongside.domain.errors import AlongsideError, Conflict, NotFound
+from alongside.daemon.disk import disk_error
+from alongside.domain.errors import AlongsideError, Conflict, NotFound, StateDamaged
 from alongside.domain.history import Actor
 
 Event = dict[str, Any]
@@ -98,10 +100,16 @@ class Operations:
             emit({"event": "result", "result": await work(emit)})
         except AlongsideError as error:
             emit({"event": "error", "problem": error.to_problem()})
+        except sqlite3.Error as error:
+            _log.exception("the state could not be read")
+            emit({"event": "error", "problem": unreadable(error).to_problem()})
         except asyncio.CancelledError:
             emit({"event": "error", "problem": _ended().to_problem()})
             raise
         except Exception as error:
+            if said := disk_error(error):
+                emit({"event": "error", "problem": said.to_problem()})
+                return
             _log.exception("an operation failed in a way that nobody foresaw")
             emit({"event": "error", "problem": bug(error)})
         finally:
@@ -154,6 +162,14 @@ def _ended() -> AlongsideError:
     return AlongsideError(
         "The daemon was stopped before this was done.",
         hint="`alongside history` shows how far it came.",
+    )
+
+
+def unreadable(error: sqlite3.Error) -> AlongsideError:
+    """The state file, or its disk, failed a statement that only reads."""
+    return StateDamaged(
+        f"The state could not be read: {error}.",
+        hint="What is routed stays as it is. `alongside status` says what is wrong.",
     )
 
 

@@ -8,14 +8,15 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from alongside.daemon import strays, trees, ways
+from alongside.daemon import removals, strays, trees, ways
 from alongside.daemon.context import Context
+from alongside.daemon.disk import DISK
 from alongside.daemon.images import load_image
 from alongside.daemon.projects import instance_project, shared_project
 from alongside.daemon.singletons import converge, finish, tidy
 from alongside.daemon.verbs.follow import follow
 from alongside.domain.deployment import Trial
-from alongside.domain.errors import AlongsideError, Conflict, Unavailable
+from alongside.domain.errors import AlongsideError, Conflict, StateUnwritable, Unavailable
 from alongside.domain.history import Entry, Outcome
 from alongside.domain.instance import Instance
 from alongside.domain.release import Release
@@ -29,6 +30,7 @@ from alongside.ready import asked_at, wait_ready
 
 TICK = 30.0  # seconds between two looks where nothing was heard
 RETRY = 1.0  # seconds between two tries to reach the engine
+DISK_LOOK = 2.0  # seconds between two looks whether what waits for the disk can be written
 BRIDGES = "bridges"  # the key that they are kept under
 LOOK = 5.0  # seconds between two looks at the ways to instances, at the least
 
@@ -48,24 +50,74 @@ class Reconciler:
         The intent is written before the kernel is touched, so an operation that has changed the
         routes wanted goes forward, and any other has switched nothing.
         """
-        journal = self._context.journal
-        singletons = self._context.instances.singletons()
         trials = {trial.operation for trial in self._context.trials.all()}
-        for entry in journal.pending():
-            if entry.id in trials:
-                continue  # its verdict is yet to come
-            if entry.routed and entry.after and entry.service in singletons:
-                self._unfinished.append(entry)  # until the engine is there
-            elif entry.routed and entry.verb == "deploy":
-                self._on_trial(entry)
-            elif entry.routed:
-                journal.end(entry.id, Outcome.DONE, "finished after a restart of the daemon")
-            else:
-                journal.end(entry.id, Outcome.INTERRUPTED, "the daemon ended; nothing was switched")
+        for entry in self._context.journal.pending():
+            if entry.id not in trials:  # else its verdict is yet to come
+                self._settle(entry)
         for leftover in self._context.paths.incoming.iterdir():
             _discard(leftover)
         for tree in strays.removable(self._context):
             _discard(tree)
+
+    def _settle(self, entry: Entry) -> None:
+        """One that cannot be written now is settled when it can (`_follow_disk`)."""
+        journal = self._context.journal
+        singletons = self._context.instances.singletons()
+        if entry.routed and entry.after and entry.service in singletons:
+            self._unfinished.append(entry)  # until the engine is there
+        elif entry.routed and entry.verb == "deploy":
+            try:
+                self._on_trial(entry)
+            except StateUnwritable as error:
+                _log.warning("the trial of %s waits: %s", entry.service, error.message)
+        elif entry.routed:
+            journal.end(entry.id, Outcome.DONE, "finished after a restart of the daemon")
+        elif removals.has_begun(self._context, entry):
+            return  # what is left of the release, the engine knows
+        else:
+            journal.end(entry.id, Outcome.INTERRUPTED, "the daemon ended; nothing was switched")
+
+    async def _follow_disk(self) -> None:
+        """What could not be written when the disk was full is, once there is room: nothing stays
+        half done until the next start."""
+        database, failures = self._context.database, 0
+        while True:
+            await asyncio.sleep(DISK_LOOK)
+            seen = database.failures
+            if seen == failures or DISK in self._context.problems:
+                continue
+            try:
+                self._context.journal.catch_up()
+                await self._settle_abandoned()
+                await self._follow_releases()
+                await self._context.commit()  # as it is written by now
+                failures = seen
+            except AlongsideError as error:
+                _log.warning("what waits for the disk waits on: %s", error.message)
+            self._context.retirement.wake()
+
+    async def _settle_abandoned(self) -> None:
+        context, said = self._context, "finished once the state could be written again"
+        trials = {trial.operation for trial in context.trials.all()}
+        for entry in context.journal.abandoned():
+            if entry.id in trials or entry.id in [one.id for one in self._unfinished]:
+                continue
+            if removals.has_begun(context, entry):
+                await removals.finish(context)
+                continue
+            version = Version(entry.after) if entry.after else None
+            release = context.releases.get(entry.service, version) if version else None
+            length = release.spec.watch.length if release else 0.0
+            if entry.routed and entry.after and entry.service in context.instances.singletons():
+                self._unfinished.append(entry)
+                await self._converge(entry.service)
+            elif entry.routed and entry.verb == "deploy" and release and length:
+                context.watcher.open(release, length, entry.id, lambda _: None)
+            elif entry.routed:
+                context.journal.end(entry.id, Outcome.DONE, said)
+            else:
+                said_not = "the state could not be written; nothing was switched"
+                context.journal.end(entry.id, Outcome.FAILED, said_not)
 
     def _on_trial(self, entry: Entry) -> None:
         """A deploy that had switched, and whose trial had not begun: it begins now."""
@@ -108,6 +160,7 @@ class Reconciler:
             tasks.create_task(self._follow_engine())
             tasks.create_task(self._follow_ways())
             tasks.create_task(self._tick())
+            tasks.create_task(self._follow_disk())
             tasks.create_task(self._context.retirement.run())
             tasks.create_task(self._context.collector.run())
 
@@ -182,6 +235,7 @@ class Reconciler:
         """The engine is there, for the first time or again."""
         await self._refresh_bridges()
         if self._context.database.refusal is None:
+            await removals.finish(self._context)
             await self._untag_unreleased()
         instances = self._context.instances
         routed = {
@@ -199,13 +253,20 @@ class Reconciler:
         self._changed.set()
         if self._context.database.refusal is not None:
             return
+        try:
+            await self._follow_releases()
+        except StateUnwritable as error:  # the engine is there all the same
+            _log.warning("what follows releases waits for the disk: %s", error.message)
+        self._context.retirement.wake()
+
+    async def _follow_releases(self) -> None:
+        """Raises StateUnwritable."""
         for service in {route.service for route in self._context.routes.all() if route.follows}:
             for sentence in await follow(self._context, service, lambda _: None):
                 _log.info("%s", sentence)
         for service in {one.service for one in self._context.releases.all() if one.spec.follow}:
             for sentence in self._context.follower.look(service):
                 _log.info("%s", sentence)
-        self._context.retirement.wake()
 
     def _singletons(self) -> list[str]:
         """The services that are singletons now, or were by their last release."""

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
         Callable[[Path], sockets.socket], Callable[[Context, Operations], uvicorn.Server]
     ]
 
+GRACE = 15  # seconds for what is being answered while the state is opened anew
+
 _log = logging.getLogger("alongside")
 
 
@@ -191,6 +193,8 @@ async def _together(*work: Coroutine[Any, Any, None]) -> None:
 
 async def _end_when_asked(reopening: Reopening, serving: uvicorn.Server) -> None:
     await reopening.asked.wait()
+    # Nobody is in a hurry, as they are at the end of a daemon: who asks is answered.
+    serving.config.timeout_graceful_shutdown = GRACE
     serving.should_exit = True
 
 

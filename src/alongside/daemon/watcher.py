@@ -18,7 +18,7 @@ from alongside.daemon.observer import Observer, Seen
 from alongside.daemon.operations import Emit
 from alongside.daemon.retirement import itself
 from alongside.domain.deployment import Mark, Trial
-from alongside.domain.errors import AlongsideError, Unavailable
+from alongside.domain.errors import AlongsideError, StateUnwritable, Unavailable
 from alongside.domain.history import Outcome
 from alongside.domain.release import Release
 from alongside.domain.version import Version
@@ -117,6 +117,21 @@ class Watcher:
             running.task.cancel()
 
     async def _run(self, running: _Running, fresh: bool) -> None:
+        """A verdict that cannot be written down is none yet: it is looked at again."""
+        service = running.trial.service
+        while True:
+            try:
+                await self._judge(running, fresh)
+                return
+            except StateUnwritable as error:
+                if self._running.setdefault(service, running) is not running:
+                    return  # the service is on another trial by now
+                _log.warning("the trial of %s waits: %s", service, error.message)
+            fresh = False
+            await asyncio.sleep(RETRY)
+
+    async def _judge(self, running: _Running, fresh: bool) -> None:
+        """Raises StateUnwritable."""
         context, trial = self._context, running.trial
         try:
             if _has_ports(context, trial.service) != trial.version:
@@ -134,6 +149,8 @@ class Watcher:
                 self._accept(running, f"came through {seconds:g} s with the ports")
             else:
                 await self._go_back(running, seen, mark=True)
+        except StateUnwritable:
+            raise
         except AlongsideError as error:
             _log.error("the trial of %s@%s: %s", trial.service, trial.version, error.message)
             self._end(running, Verdict(error.message, trial.version), Outcome.FAILED)
@@ -158,6 +175,8 @@ class Watcher:
         while now is None:
             try:
                 now = await self._roll_back(trial, reason)
+            except StateUnwritable:
+                raise  # it goes back as soon as that can be written
             except AlongsideError as error:
                 if mark and isinstance(error, Unavailable):
                     await asyncio.sleep(RETRY)  # nothing else is as good as to go back
@@ -185,14 +204,14 @@ class Watcher:
 
     def _end(self, running: _Running, verdict: Verdict, outcome: Outcome, detail: str = "") -> None:
         context, trial = self._context, running.trial
-        self._stop(running)
-        if self._running.get(trial.service) is running:
-            del self._running[trial.service]
         with context.database.transaction():
             context.trials.close(trial)
             if verdict.log:
                 context.journal.write(trial.operation, verdict.log)
             context.journal.end(trial.operation, outcome, detail or verdict.reason)
+        self._stop(running)
+        if self._running.get(trial.service) is running:
+            del self._running[trial.service]
         if not running.verdict.done():
             running.verdict.set_result(verdict)
         context.retirement.wake()

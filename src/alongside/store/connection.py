@@ -92,5 +92,9 @@ class Connection(sqlite3.Connection):
         super().__init__(*arguments, **named)
         self.on_damage: Callable[[], None] = lambda: None
 
-    def cursor(self, factory: Any = None) -> Any:
-        return super().cursor(factory or _Cursor)
+    # CPython's own makes a plain cursor, whatever `cursor` returns.
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        return self.cursor(_Cursor).execute(*arguments)
+
+    def executemany(self, *arguments: Any) -> sqlite3.Cursor:
+        return self.cursor(_Cursor).executemany(*arguments)

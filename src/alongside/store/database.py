@@ -10,7 +10,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from alongside.domain.errors import AlongsideError, StateUnwritable, StepFailed, Unavailable
+from alongside.domain.errors import AlongsideError, StateUnwritable, Unavailable
 from alongside.store.connection import Connection, is_of_the_disk
 
 UNRELEASED = "unreleased-tree"  # of settings: a tree that no release has yet, or any more
@@ -34,6 +34,7 @@ class Database:
         # Set where nothing may be written now: makes the error that says why.
         self.refusal: Callable[[], AlongsideError] | None = None
         self.unwritten = ""  # why the last transaction could not be written; empty if it was
+        self.failures = 0  # how many could not be
         self.connection = sqlite3.connect(path, isolation_level=None, factory=Connection)
         try:
             self.connection.row_factory = sqlite3.Row
@@ -62,7 +63,7 @@ class Database:
         memory = sqlite3.connect(":memory:", isolation_level=None, factory=Connection)
         if source is not None:
             source.backup(memory)
-        made.rollbacks, made._folder, made.unwritten = 0, Path(), ""
+        made.rollbacks, made._folder, made.unwritten, made.failures = 0, Path(), "", 0
         made._upgrading, made.on_commit = lambda connection, schema: None, lambda: None
         made.connection = memory
         made.connection.row_factory = sqlite3.Row
@@ -106,20 +107,21 @@ class Database:
                 with suppress(sqlite3.Error):  # SQLite has taken it back itself
                     self.connection.execute("ROLLBACK")
             if isinstance(error, sqlite3.OperationalError):
-                self.unwritten = str(error)
+                self.unwritten, self.failures = str(error), self.failures + 1
                 raise _unwritable(error) from error
             raise
         self.unwritten = ""
         self.on_commit()
 
     def check_space(self) -> None:
-        """Raises StepFailed where the disk is full, or as good as that: what is begun should be
-        written to its end, and SQLite finds room for some transactions long after files do not."""
+        """Raises StateUnwritable where the disk is full, or as good as that: what is begun should
+        be written to its end, and SQLite finds room for some transactions long after files do not.
+        """
         if self.refusal is not None:
             raise self.refusal()
         found = os.statvfs(self._folder)
         if found.f_bfree * found.f_frsize < MARGIN:
-            raise StepFailed(
+            raise StateUnwritable(
                 f"The state could not be written: less than {MARGIN >> 10} KiB are free in "
                 f"{self._folder.resolve()}.",
                 hint="Nothing has changed. Look at the free space of the state folder.",
