@@ -70,7 +70,9 @@ def _ports(listing: Listing) -> Iterator[Led]:
             port = parse_port(found[0]["port"])
         except AlongsideError:
             continue
-        if chain_name(port) == name:
+        # Without the engine's proxy nothing leads to one on ::1, and nothing names it.
+        named = any(match["name"] != _NO_WAY for match in found)
+        if chain_name(port) == name and named:
             yield _led(port, chain.rules)
 
 
