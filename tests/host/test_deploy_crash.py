@@ -190,7 +190,7 @@ def test_killed_between_a_releases_image_and_its_record(repository: Repository) 
     repository.release("half", {"version": "half"})
     repository.release("half-newer", {"version": "half-newer"})
     killed(alongside, "remove-release:half", "gc", "web", "--keep", "1")
-    eventually(lambda: "half" not in versions(alongside))
+    eventually(lambda: "half" not in versions(alongside), timeout=120)
     (entry, *_) = [one for one in history(alongside) if (one["verb"], one["to"]) == ("gc", "half")]
     assert entry["outcome"] == "done"
     assert "finished after a restart" in entry["detail"]

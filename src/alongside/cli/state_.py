@@ -23,12 +23,29 @@ def command() -> None:
 def backup(
     ctx: click.Context, file: Path | None, message: str, dry_run: bool, as_json: bool
 ) -> None:
-    """Copy the state to FILE on the daemon's host, or to its own backups.
+    """Copy the state to FILE, or add a copy to the daemon's own backups.
 
     The daemon makes a backup each day, and before an upgrade changes the state's schema, in
     `backups` in its state folder.
     """
-    _change(ctx, "backup", as_json, file=_absolute(file), message=message, dry_run=dry_run)
+    if file is None or dry_run:
+        _change(ctx, "backup", as_json, message=message, dry_run=dry_run)
+        return
+    from alongside.client import Client
+    from alongside.domain.errors import AlongsideError, Conflict
+    from alongside.host.files import write_whole
+
+    if file.exists():
+        raise Conflict(f"There is a file {file} already.", hint="Name one that is not there.")
+    copy = Client(ctx.obj).get_bytes("/v1/state")
+    try:
+        write_whole(file, copy, mode=0o600)
+    except OSError as error:
+        raise AlongsideError(
+            f"No backup could be made at {file}: {error.strerror}.",
+            hint="Look at the folder's permissions and free space.",
+        ) from error
+    click.echo(f"The state is backed up: {file.absolute()}")
 
 
 @command.command("restore", epilog="Example: alongside state restore --dry-run")
@@ -45,6 +62,8 @@ def restore(
     as_json: bool,
 ) -> None:
     """Restore FILE, or the newest backup that is whole, in place of a lost state.
+
+    The daemon reads FILE itself: as a service it has a /tmp of its own.
 
     What has changed since the backup is taken from the kernel's table, the engine's labels and the
     release trees, as `rebuild` does: what is routed now stays routed. The file that is replaced is

@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -73,7 +73,7 @@ def is_newer(connection: sqlite3.Connection) -> bool:
 def snapshot(path: Path) -> sqlite3.Connection:
     """Its content with that of its log, in memory; for where its own folder cannot be written.
     Raises OSError, sqlite3.Error."""
-    with tempfile.TemporaryDirectory(prefix="alongside-", dir=_elsewhere()) as folder:
+    with _elsewhere() as folder:
         copy = Path(folder) / path.name
         for one in (path, *beside(path)):
             if not one.name.endswith("-shm") and one.exists():
@@ -97,5 +97,9 @@ def _only_reading(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
 
 
-def _elsewhere() -> str | None:
-    return next((one for one in _ELSEWHERE if Path(one).is_dir()), None)
+def _elsewhere() -> tempfile.TemporaryDirectory[str]:
+    """A folder that can be written. Raises OSError."""
+    for place in _ELSEWHERE:
+        with suppress(OSError):  # not there, or not for us: the next
+            return tempfile.TemporaryDirectory(prefix="alongside-", dir=place)
+    return tempfile.TemporaryDirectory(prefix="alongside-")

@@ -136,12 +136,12 @@ class Rebuilding(Change):
     ] = False
 
 
-class BackingUp(Change):
+class Restoring(Rebuilding):
     file: Annotated[
         Text | None,
         Field(
-            description="An absolute path on the host; else one among the backups.",
-            examples=["/root/state.db"],
+            description="An absolute path that the daemon can read; else the newest backup.",
+            examples=["/mnt/elsewhere/state.db"],
         ),
     ] = None
 
@@ -151,10 +151,6 @@ class BackingUp(Change):
         if value is not None and not value.startswith("/"):
             raise ValueError("should be an absolute path")
         return value
-
-
-class Restoring(BackingUp, Rebuilding):
-    pass
 
 
 class Named(Change):

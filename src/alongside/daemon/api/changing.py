@@ -13,7 +13,6 @@ from alongside.daemon.api.answers import ndjson, streams
 from alongside.daemon.api.bodies import (
     Activation,
     Assigning,
-    BackingUp,
     Change,
     Collection,
     Deployment,
@@ -191,9 +190,9 @@ def changing(context: Context, operations: Operations) -> APIRouter:
         return start(request, body, lambda asked, emit: unassign(context, body.ports, asked, emit))
 
     @router.post("/state/backup", name="backup", **streams(413))
-    async def post_backup(body: BackingUp, request: Request) -> StreamingResponse:
-        """Copy the daemon's state to a file."""
-        return mend(request, body, lambda asked, _: back_up(context, body.file, asked))
+    async def post_backup(body: Change, request: Request) -> StreamingResponse:
+        """Add a copy of the daemon's state to its backups."""
+        return mend(request, body, lambda asked, _: back_up(context, asked))
 
     @router.post("/state/restore", name="restore", **streams(413))
     async def post_restore(body: Restoring, request: Request) -> StreamingResponse:

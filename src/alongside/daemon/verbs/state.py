@@ -25,17 +25,28 @@ _GONE = (
 )
 
 
-async def back_up(context: Context, file: str | None, asked: Asked) -> Result:
-    """Copy the state to `file`, or among the backups. Raises Conflict where there is such a file,
-    StateUnwritable."""
-    if context.lost:
-        raise Conflict(f"There is nothing to back up. {context.lost}")
-    place = Path(file) if file else context.paths.backups / f"state-{backup.stamp()}.db"
+async def back_up(context: Context, asked: Asked) -> Result:
+    """Add a copy of the state to the backups. Raises Conflict, StateUnwritable."""
+    _refuse_lost(context)
+    place = context.paths.backups / f"state-{backup.stamp()}.db"
     result = _result("state backup", asked, [f"1. copy the state to {place}"])
     if asked.dry_run:
         return result
-    backup.write(context.database.connection, place, replacing=not file)
+    backup.write(context.database.connection, place, replacing=True)
     return result | {"changed": True, "summary": [f"The state is backed up: {place}"]}
+
+
+def content(context: Context) -> bytes:
+    """The state as a file of SQLite's. Raises Conflict where it is lost."""
+    _refuse_lost(context)
+    raw = context.database.connection.serialize()
+    # As one that has no log beside it (file format: the write and read version).
+    return raw[:18] + b"\x01\x01" + raw[20:]
+
+
+def _refuse_lost(context: Context) -> None:
+    if context.lost:
+        raise Conflict("There is no state to back up.", hint=context.lost)
 
 
 async def restore(
