@@ -32,6 +32,10 @@ class Client:
         with self._asking("GET", _target(path, query), patience=self._patience) as response:
             return _document(response)
 
+    def get_bytes(self, path: str) -> bytes:
+        with self._asking("GET", _target(path, {}), patience=self._patience) as response:
+            return response.read()
+
     def put(self, path: str, body: bytes) -> Json:
         kind = "application/octet-stream"
         with self._asking("PUT", _target(path, {}), body, kind, self._patience) as response:

@@ -42,6 +42,7 @@ VERBS = {
     "status": "Show services, versions, and who has the ports.",
     "doctor": "Look for what is wrong on this host, and say the remedy.",
     "history": "Show what was done, by whom, and why.",
+    "state": "Back up, restore or rebuild the daemon's state.",
     "shell-init": "Print shell functions with the article's names.",
     "completion": "Print the completion of a shell.",
     "daemon": "Run the daemon; install it, and take it away again.",

@@ -82,7 +82,9 @@ def _print(found: Json) -> None:
     table(
         ("service", "version", "state", "ports", "", "local ports"),
         rows,
-        "Nothing is released yet: git tag 1.0.0 after alongside init.",
+        "Nothing is released yet: git tag 1.0.0 after alongside init."
+        if not found["problems"]
+        else "No service is known.",
     )
     for one in found["services"]:
         if why := held(one):

@@ -17,9 +17,11 @@ from alongside.domain.service import Dependency, Service, Sharing
 from alongside.domain.version import Version
 from alongside.engine.protocol import (
     LABEL_COMMIT,
+    LABEL_COMPOSE_FILE,
     LABEL_ORDINAL,
     LABEL_REPOSITORY,
     LABEL_SERVICE,
+    LABEL_TREE,
     LABEL_VERSION,
 )
 
@@ -38,11 +40,14 @@ def build_override(
     repository: str,
     created: datetime,
     others: Iterable[str] = (),
+    tree: str = "",
+    compose_file: str = "",
 ) -> str:
     """For the build: names of ours for the images, and labels that say what they are (OCI image
-    specification, annotations) and suffice to find a release again. The person's own names, and
-    those of `build.tags`, are not the build's to give: they may be another image's. `others`: what
-    else the file builds, which Compose may build on the way (`additional_contexts`)."""
+    specification, annotations) and suffice to make a release again from its tree. The person's
+    own names, and those of `build.tags`, are not the build's to give: they may be another image's.
+    `others`: what else the file builds, which Compose may build on the way
+    (`additional_contexts`)."""
     labels = {
         "org.opencontainers.image.version": str(version),
         "org.opencontainers.image.revision": commit,
@@ -55,6 +60,8 @@ def build_override(
         LABEL_COMMIT: commit,
         LABEL_REPOSITORY: repository,
     }
+    if tree:
+        release |= {LABEL_TREE: tree, LABEL_COMPOSE_FILE: compose_file}
     services: dict[str, Any] = {
         service.name: {
             "image": held_name(service.name, version),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from alongside.daemon.paths import StatePaths
-from alongside.domain.errors import Conflict
+from alongside.domain.errors import Conflict, Unavailable
 from alongside.host.claim import Claimed, claim
 
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
@@ -52,10 +52,7 @@ def refuse_answering(path: Path) -> None:
 
 def _lock(paths: StatePaths, socket: Path) -> TextIO:
     """The state folder's lock, with who has it written into it."""
-    if not paths.root.is_dir():
-        paths.make()
-    # Not truncated before it is ours: it says whose it is.
-    file = os.fdopen(os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+")
+    file = _open_lock(paths)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -67,11 +64,31 @@ def _lock(paths: StatePaths, socket: Path) -> TextIO:
             f"{_who(about.get('pid', 0), listens)}.",
             hint="One daemon a state folder; stop that one first.",
         ) from None
-    file.truncate(0)
     about = {"pid": os.getpid(), "state_dir": str(paths.root), "socket": str(socket)}
-    file.write(json.dumps(about) + "\n")
-    file.flush()
+    with suppress(OSError):  # a disk that cannot be written: then it says no more than that
+        file.truncate(0)
+        file.write(json.dumps(about) + "\n")
+        file.flush()
     return file
+
+
+def _open_lock(paths: StatePaths) -> TextIO:
+    """Raises Unavailable where the state folder cannot be used at all."""
+    try:
+        if not paths.root.is_dir():
+            paths.make()
+        # Not truncated before it is ours: it says whose it is.
+        file = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        return os.fdopen(file, "r+")
+    except OSError as error:
+        # On a disk that cannot be written one that can only be read locks as well.
+        try:
+            return paths.lock.open()
+        except OSError:
+            raise Unavailable(
+                f"The state folder {paths.root} cannot be used: {error.strerror}.",
+                hint="Is its disk mounted, and may it be written?",
+            ) from error
 
 
 def _claimed(pid: int) -> Conflict:

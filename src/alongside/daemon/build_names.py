@@ -9,7 +9,6 @@ from pathlib import Path
 
 from alongside.daemon import trees
 from alongside.daemon.context import Context
-from alongside.domain.version import Version
 from alongside.engine.protocol import LABEL_REPOSITORY, LABEL_SERVICE, LABEL_VERSION
 
 _FILE = "names.json"
@@ -37,7 +36,7 @@ async def take_back(context: Context, folder: Path) -> None:
     """After a build, however it ended: its folder is gone, and where there is no release of it
     so are the names. Raises StepFailed, Unavailable, and then the folder stays."""
     names = _noted(folder)
-    if names is not None and context.releases.get(names.service, Version(names.version)) is None:
+    if names is not None and not context.releases.named(names.service, names.version):
         for name in names.own:
             await context.engine.untag(name)
         for name in await _given(context, names):

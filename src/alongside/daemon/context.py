@@ -14,6 +14,7 @@ from alongside.daemon.known_images import image_ids
 from alongside.daemon.news import News
 from alongside.daemon.operations import Operations
 from alongside.daemon.paths import StatePaths
+from alongside.daemon.reopening import Reopening
 from alongside.daemon.supervise import Supervisor
 from alongside.domain.deployment import Mark
 from alongside.domain.history import trail
@@ -81,6 +82,8 @@ class Context:
     problems: dict[str, str] = field(default_factory=dict)  # by what they are about
     operations: Operations = field(default_factory=Operations)
     background: set[asyncio.Task[None]] = field(default_factory=set)
+    lost: str = ""  # why there is no state, as sentences: then nothing is done by it
+    reopening: Reopening = field(default_factory=Reopening)
     # What goes on beside operations; daemon/parts.py puts them here.
     watcher: Watcher = field(init=False)
     retirement: Retirement = field(init=False)

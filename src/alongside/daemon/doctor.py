@@ -45,6 +45,8 @@ def _checked(facts: Facts) -> list[Json]:
 
 
 async def _table(context: Context) -> bool | Unseen:
+    if context.lost:
+        return Unseen("what it should have is not known, since there is no state")
     try:
         async with context.switching:
             return await context.router.intact()

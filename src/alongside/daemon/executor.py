@@ -15,6 +15,7 @@ from alongside.daemon.background import in_background
 from alongside.daemon.before import run_before
 from alongside.daemon.beforehand import Beforehand
 from alongside.daemon.context import Context
+from alongside.daemon.disk import disk_errors
 from alongside.daemon.first_error import added_to
 from alongside.daemon.former import ITSELF, record_former
 from alongside.daemon.images import load_image, remove_release
@@ -178,6 +179,7 @@ class Executor:
             raise
         finally:
             context.switching_now.discard(plan.service)
+            journal.leave(operation)
         if plan.trial is not None:
             with context.database.transaction(durable=False):
                 before.forget()
@@ -239,7 +241,8 @@ class Executor:
                 record_singleton(self._context, step)
                 self._context.journal.mark_routed(operation, True)
         else:
-            await self._actions[type(step)](step)
+            with disk_errors():
+                await self._actions[type(step)](step)
         self._remember_undo(plan, position, step)
         faults.point(step.name, "after")
         self._context.journal.step(operation, position, step.name, "done")

@@ -10,11 +10,11 @@ import logging
 from typing import TypeGuard
 
 from alongside.compose.override import former_copies, held_names
+from alongside.daemon import faults, removals, strays
 from alongside.daemon.context import Context
 from alongside.daemon.held import Held, mounted
 from alongside.daemon.locks import TREES
-from alongside.daemon.strays import discard_tree
-from alongside.domain.errors import Conflict, StepFailed
+from alongside.domain.errors import AlongsideError, Conflict, StepFailed
 from alongside.domain.image_names import held_name
 from alongside.domain.release import Release
 from alongside.engine.protocol import LABEL_REPOSITORY, LABEL_SERVICE, LABEL_VERSION, Image
@@ -116,25 +116,36 @@ async def remove_release(context: Context, release: Release, *, data: bool = Fal
     came from it. `data`: with what containers have written into the tree.
 
     Raises Conflict, and then nothing is removed, where its files are needed; StepFailed where the
-    engine holds on to an image.
+    engine holds on to an image. That it has begun is written down first: a release whose image is
+    gone is none, and one that the daemon's end has left so is removed at the next start
+    (`removals`).
     """
     # What versions share is not started meanwhile, and it may use files of an older tree.
     async with context.locks[f"shared {release.repository}"]:
         why = await (await Held.look(context)).why(release, data=data)
         if why:
             raise Conflict(f"{why}.")
-        others = [one for one in context.releases.all() if one != release]
-        await _remove_images(context, release, others)
-        context.paths.archive(release).unlink(missing_ok=True)
-        with context.database.transaction():
-            context.former.forget(release.service, release.version)
-            context.releases.remove(release)
+        removals.begin(context, release)
+        try:
+            await _remove_images(context, release)
+        except AlongsideError:
+            if await context.engine.image(release.image_id) is not None:
+                removals.end(context, release)
+            raise
+        faults.point("remove-release", "half")
         tree = context.paths.tree(release.repository, release.tree)
         async with context.locks[TREES]:  # a build may be about to record a release that has it
-            await discard_tree(context, tree, await mounted(context))
+            with context.database.transaction():
+                context.former.forget(release.service, release.version)
+                context.releases.remove(release)
+                removals.end(context, release)
+                if tree not in strays.released(context):
+                    strays.expect(context, tree)
+            await strays.discard_tree(context, tree, await mounted(context))
 
 
-async def _remove_images(context: Context, release: Release, others: list[Release]) -> None:
+async def _remove_images(context: Context, release: Release) -> None:
+    others = [one for one in context.releases.all() if one != release]
     if any(one.image_id == release.image_id for one in others):
         await _untag(context, release)
     else:
@@ -144,6 +155,7 @@ async def _remove_images(context: Context, release: Release, others: list[Releas
     for name in former_copies(release):
         if _is_copy(await context.engine.image(name), release):
             await context.engine.untag(name)
+    context.paths.archive(release).unlink(missing_ok=True)
 
 
 async def _untag(context: Context, release: Release) -> None:

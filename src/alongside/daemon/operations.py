@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from alongside.domain.errors import AlongsideError, Conflict, NotFound, notes_of
+from alongside.daemon.disk import disk_error
+from alongside.domain.errors import AlongsideError, Conflict, NotFound, StateDamaged, notes_of
 from alongside.domain.history import Actor
 
 Event = dict[str, Any]
@@ -68,16 +70,21 @@ class Operations:
     def __init__(self) -> None:
         self._by_id: dict[int, Operation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        # Set where nothing may be changed now: makes the error that says why.
+        self.refusal: Callable[[], AlongsideError] | None = None
 
     def start(
         self,
         work: Callable[[Emit], Awaitable[Event]],
         *,
         abort: asyncio.Future[Actor] | None = None,
+        mends: bool = False,
     ) -> Operation:
         """Run `work` in the background; what it returns is the last event's result. It looks at
-        `abort` itself, if it can be given up."""
+        `abort` itself, if it can be given up. `mends`: also while nothing else may be changed."""
         operation = Operation(abort=abort)
+        if self.refusal is not None and not mends:
+            work = _refused(self.refusal())
         task = asyncio.create_task(self._run(operation, work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -93,10 +100,16 @@ class Operations:
             emit({"event": "result", "result": await work(emit)})
         except AlongsideError as error:
             emit({"event": "error", "problem": error.to_problem()})
+        except sqlite3.Error as error:
+            _log.exception("the state could not be read")
+            emit({"event": "error", "problem": unreadable(error).to_problem()})
         except asyncio.CancelledError:
             emit({"event": "error", "problem": _ended().to_problem()})
             raise
         except Exception as error:
+            if said := disk_error(error):
+                emit({"event": "error", "problem": said.to_problem()})
+                return
             _log.exception("an operation failed in a way that nobody foresaw")
             emit({"event": "error", "problem": bug(error)})
         finally:
@@ -138,10 +151,25 @@ class Operations:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
+def _refused(error: AlongsideError) -> Callable[[Emit], Awaitable[Event]]:
+    async def work(_: Emit) -> Event:
+        raise error
+
+    return work
+
+
 def _ended() -> AlongsideError:
     return AlongsideError(
         "The daemon was stopped before this was done.",
         hint="`alongside history` shows how far it came.",
+    )
+
+
+def unreadable(error: sqlite3.Error) -> AlongsideError:
+    """The state file, or its disk, failed a statement that only reads."""
+    return StateDamaged(
+        f"The state could not be read: {error}.",
+        hint="What is routed stays as it is. `alongside status` says what is wrong.",
     )
 
 

@@ -22,6 +22,7 @@ class StatePaths:
     instances/PROJECT/    the override file of an instance
     shared/REPOSITORY/    files that git ignores and versions share: .env
     services/REPOSITORY/  what shared services mount, and what they have written there
+    backups/              copies of state.db
     reserve               space that a rollback may use
     """
 
@@ -38,6 +39,14 @@ class StatePaths:
     @property
     def incoming(self) -> Path:
         return self.root / "incoming"
+
+    @property
+    def backups(self) -> Path:
+        return self.root / "backups"
+
+    def all_trees(self) -> list[Path]:
+        """Of all repositories, whether a release came of them or not."""
+        return sorted((self.root / "trees").glob("*/*"))
 
     def shared(self, repository: str) -> Path:
         return self.root / "shared" / repository
@@ -67,8 +76,10 @@ class StatePaths:
         return self.root / "instances" / name
 
     def make(self) -> None:
-        """Make the folders. They hold secrets of the repositories: nobody else reads them."""
+        """Make the folders that are missing. They hold secrets of the repositories: nobody else
+        reads them. Raises OSError."""
         self.root.mkdir(parents=True, exist_ok=True)
-        self.root.chmod(0o700)
+        if self.root.stat().st_mode & 0o777 != 0o700:
+            self.root.chmod(0o700)
         for name in ("trees", "incoming", "instances", "shared"):
             (self.root / name).mkdir(exist_ok=True)

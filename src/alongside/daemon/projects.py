@@ -15,6 +15,7 @@ from alongside.compose.sharing import unnamed_shared
 from alongside.daemon.context import Context
 from alongside.daemon.shared import settled_files
 from alongside.daemon.threads import in_thread
+from alongside.domain.errors import StepFailed
 from alongside.domain.instance import Instance
 from alongside.domain.release import Release
 from alongside.domain.service import Sharing
@@ -117,9 +118,16 @@ async def _write(context: Context, path: Path, text: str) -> None:
 
 
 def _write_changed(path: Path, text: str) -> None:
-    """One that is as it should be is not written again: a rollback needs no space for it."""
+    """One that is as it should be is not written again: a rollback needs no space for it. Raises
+    StepFailed."""
     with suppress(OSError, UnicodeDecodeError):
         if path.read_text() == text:
             return
-    make_folder(path.parent)
-    write_whole(path, text)
+    try:
+        make_folder(path.parent)
+        write_whole(path, text)
+    except OSError as error:
+        raise StepFailed(
+            f"{path} could not be written: {error.strerror}.",
+            hint="Nothing has changed. Look at the free space of the state folder.",
+        ) from error

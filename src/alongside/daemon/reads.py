@@ -433,6 +433,8 @@ def _doing(context: Context, entry: Entry) -> Json:
 
 def _must_know(context: Context, service: str) -> None:
     known = context.known()
+    if context.lost:
+        raise NotFound(f"{service!r} is not known: {context.lost}")
     if service not in known:
         raise NotFound(
             f"There is no service {service!r} on this host.",

@@ -9,9 +9,10 @@ from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from alongside.daemon import beforehand, supervise, ways
+from alongside.daemon import beforehand, removals, supervise, ways
 from alongside.daemon.build_names import take_back_all
 from alongside.daemon.context import Context
+from alongside.daemon.disk import DISK
 from alongside.daemon.images import hold_images
 from alongside.daemon.locks import BUILDS
 from alongside.daemon.manifest import forget_lost
@@ -20,7 +21,13 @@ from alongside.daemon.strays import discard_strays
 from alongside.daemon.supervise import Part
 from alongside.daemon.verbs.follow import follow
 from alongside.domain.deployment import Trial
-from alongside.domain.errors import AlongsideError, Conflict, StepFailed, Unavailable
+from alongside.domain.errors import (
+    AlongsideError,
+    Conflict,
+    StateUnwritable,
+    StepFailed,
+    Unavailable,
+)
 from alongside.domain.history import Entry, Outcome
 from alongside.domain.version import Version
 from alongside.host.addresses import check_pool
@@ -28,6 +35,7 @@ from alongside.host.proxy_address import ensure_proxy_address
 
 TICK = 30.0  # seconds between two looks where nothing was heard
 RETRY = 1.0  # seconds between two tries to reach the engine
+DISK_LOOK = 2.0  # seconds between two looks whether what waits for the disk can be written
 BRIDGES = "bridges"  # the key that they are kept under
 LOOK = 5.0  # seconds between two looks at the ways to instances, at the least
 
@@ -51,22 +59,77 @@ class Reconciler:
         The intent is written before the kernel is touched, so an operation that has changed the
         routes wanted goes forward, and any other has switched nothing.
         """
-        beforehand.settle(self._context)
+        try:
+            beforehand.settle(self._context)
+        except StateUnwritable as error:  # then when it can be written
+            _log.warning("what was wanted before waits for the disk: %s", error.message)
+        trials = {trial.operation for trial in self._context.trials.all()}
+        for entry in self._context.journal.pending():
+            if entry.id not in trials:  # else its verdict is yet to come
+                self._settle(entry)
+        self._leftovers = list(self._context.paths.incoming.iterdir())
+
+    def _settle(self, entry: Entry) -> None:
+        """One that cannot be written now is settled when it can (`_follow_disk`)."""
         journal = self._context.journal
         singletons = self._context.instances.singletons()
-        trials = {trial.operation for trial in self._context.trials.all()}
-        for entry in journal.pending():
-            if entry.id in trials:
-                continue  # its verdict is yet to come
-            if entry.routed and entry.after and entry.service in singletons:
-                self._context.healing.unfinished.append(entry)  # until the engine is there
-            elif entry.routed and entry.verb == "deploy":
+        if entry.routed and entry.after and entry.service in singletons:
+            self._context.healing.unfinished.append(entry)  # until the engine is there
+        elif entry.routed and entry.verb == "deploy":
+            try:
                 self._on_trial(entry)
+            except StateUnwritable as error:
+                _log.warning("the trial of %s waits: %s", entry.service, error.message)
+        elif entry.routed:
+            journal.end(entry.id, Outcome.DONE, "finished after a restart of the daemon")
+        elif removals.has_begun(self._context, entry):
+            return  # what is left of the release, the engine knows
+        else:
+            journal.end(entry.id, Outcome.INTERRUPTED, "the daemon ended; nothing was switched")
+
+    async def _follow_disk(self) -> None:
+        """What could not be written when the disk was full is, once there is room: nothing stays
+        half done until the next start."""
+        database, failures = self._context.database, 0
+        while True:
+            await supervise.sleep(DISK_LOOK)
+            seen = database.failures
+            if seen == failures or DISK in self._context.problems:
+                continue
+            try:
+                self._context.journal.catch_up()
+                beforehand.settle(self._context)
+                await self._settle_abandoned()
+                await self._follow_releases()
+                await self._context.commit()  # as it is written by now
+                failures = seen
+            except AlongsideError as error:
+                _log.warning("what waits for the disk waits on: %s", error.message)
+            self._context.retirement.wake()
+
+    async def _settle_abandoned(self) -> None:
+        context, said = self._context, "finished once the state could be written again"
+        trials = {trial.operation for trial in context.trials.all()}
+        for entry in context.journal.abandoned():
+            unfinished = context.healing.unfinished
+            if entry.id in trials or entry.id in [one.id for one in unfinished]:
+                continue
+            if removals.has_begun(context, entry):
+                await removals.finish(context)
+                continue
+            version = Version(entry.after) if entry.after else None
+            release = context.releases.get(entry.service, version) if version else None
+            length = release.spec.watch.length if release else 0.0
+            if entry.routed and entry.after and entry.service in context.instances.singletons():
+                unfinished.append(entry)
+                context.healing.met()
+            elif entry.routed and entry.verb == "deploy" and release and length:
+                context.watcher.open(release, length, entry.id, lambda _: None)
             elif entry.routed:
-                journal.end(entry.id, Outcome.DONE, "finished after a restart of the daemon")
+                context.journal.end(entry.id, Outcome.DONE, said)
             else:
-                journal.end(entry.id, Outcome.INTERRUPTED, "the daemon ended; nothing was switched")
-        self._leftovers = list(self._context.paths.incoming.iterdir())
+                said_not = "the state could not be written; nothing was switched"
+                context.journal.end(entry.id, Outcome.FAILED, said_not)
 
     def _on_trial(self, entry: Entry) -> None:
         """A deploy that had switched, and whose trial had not begun: it begins now."""
@@ -91,7 +154,15 @@ class Reconciler:
             for address in {one.subnet.proxy6 for one in self._context.instances.all()}:
                 await ensure_proxy_address(address)
         await self._commit()
-        self._context.watcher.resume()
+        if self._context.database.refusal is None:
+            self._context.watcher.resume()
+
+    async def hold(self, *more: Part) -> None:
+        """Until cancelled, where the state can only be read: keep the host as it is wanted, and
+        decide nothing that would have to be written down."""
+        holding = ("kernel", "engine", "tick", "half-open", "healing")
+        parts = [part for part in self.parts() if part.name in holding]
+        await self._context.supervisor.run([*parts, *more])
 
     def parts(self) -> list[Part]:
         """What goes on all the time. The limits allow for an engine that takes a minute to answer,
@@ -107,11 +178,12 @@ class Reconciler:
             Part("retirement", "sees to versions that had the ports", retirement.run, limit=60),
             Part("collector", "removes old releases", collector.run, limit=60),
             Part("healing", "brings back what is to run", healing.run, limit=300),
+            Part("disk", "catches up once a full disk has room", self._follow_disk, limit=300),
         ]
 
-    async def run(self) -> None:
+    async def run(self, *more: Part) -> None:
         """Until cancelled; each part by itself."""
-        await self._context.supervisor.run(self.parts())
+        await self._context.supervisor.run([*self.parts(), *more])
 
     async def _follow_kernel(self) -> None:
         async with aclosing(self._kernel_changes()) as changes:
@@ -122,7 +194,8 @@ class Reconciler:
 
     async def _tick(self) -> None:
         while True:
-            self._context.database.reserve.hold()
+            if self._context.database.refusal is None:
+                self._context.database.reserve.hold()
             await self._check_table()
             self._changed.set()
             await supervise.sleep(TICK)
@@ -195,17 +268,27 @@ class Reconciler:
         self._context.problems.pop("engine", None)
         self._context.news.tell()
         self._context.healing.met()
-        await self._discard_strays()
-        await self._tidy_images()
-        await beforehand.put_back(self._context)
         self._changed.set()
+        if self._context.database.refusal is not None:
+            return
+        try:
+            await removals.finish(self._context)
+            await self._discard_strays()
+            await self._tidy_images()
+            await beforehand.put_back(self._context)
+            await self._follow_releases()
+        except StateUnwritable as error:  # the engine is there all the same
+            _log.warning("what is to be tidied and followed waits for the disk: %s", error.message)
+        self._context.retirement.wake()
+
+    async def _follow_releases(self) -> None:
+        """Raises StateUnwritable."""
         for service in {route.service for route in self._context.routes.all() if route.follows}:
             for sentence in await follow(self._context, service, lambda _: None):
                 _log.info("%s", sentence)
         for service in {one.service for one in self._context.releases.all() if one.spec.follow}:
             for sentence in self._context.follower.look(service):
                 _log.info("%s", sentence)
-        self._context.retirement.wake()
 
     async def _check_pool(self) -> None:
         """A network that somebody makes within the pool stands in the way of versions to come."""
@@ -221,8 +304,8 @@ class Reconciler:
         bridges = frozenset(network.bridge for network in found if network.bridge)
         if bridges != self._context.bridges:
             self._context.bridges = bridges
-            self._context.database.keep(BRIDGES, " ".join(sorted(bridges)))
             await self._commit()
+            self._context.database.keep_if_writable(BRIDGES, " ".join(sorted(bridges)))
 
     async def _discard_strays(self) -> None:
         """Only now that the engine answers: it says what a container mounts. What fails here keeps
@@ -232,7 +315,7 @@ class Reconciler:
             await discard_strays(self._context, self._leftovers)
             self._leftovers = []
             forget_lost(self._context.paths.root)
-        except Unavailable:
+        except (Unavailable, StateUnwritable):
             raise
         except AlongsideError as error:
             _log.error("trees of no release were not looked through: %s", error.message)

@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from alongside.daemon.alone import alone
 from alongside.daemon.context import Context
+from alongside.daemon.guard import STATE, Guard, Waiting
 from alongside.daemon.notify import notify
+from alongside.daemon.opening import Opened, open_state
 from alongside.daemon.parts import attach
 from alongside.daemon.paths import StatePaths
 from alongside.daemon.reconciler import Reconciler
+from alongside.daemon.reopening import Reopening
 from alongside.daemon.watchdog import watchdog
-from alongside.domain.errors import Conflict, InvalidInput, MissingRequirement
+from alongside.domain.errors import Conflict, InvalidInput, MissingRequirement, Unavailable
 from alongside.engine.compose import DockerCompose
 from alongside.engine.docker import DockerEngine
 from alongside.host.addresses import check_pool, has_ipv6
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
         Callable[[Path], sockets.socket], Callable[[Context, Operations], uvicorn.Server]
     ]
 
+GRACE = 15  # seconds for what is being answered while the state is opened anew
+
 _log = logging.getLogger("alongside")
 
 
@@ -60,7 +65,7 @@ def run(state_dir: Path, socket: Path, pool: str, local_ports: str) -> None:
 async def _main(paths: StatePaths, socket: Path, pool: str, local_ports: str) -> None:
     loading = asyncio.create_task(asyncio.to_thread(_load))
     docker_host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-    engine, compose = DockerEngine(docker_host), DockerCompose(docker_host)
+    compose = DockerCompose(docker_host)
     missing = await check(compose)
     if missing:
         raise MissingRequirement(
@@ -68,23 +73,58 @@ async def _main(paths: StatePaths, socket: Path, pool: str, local_ports: str) ->
             hint=" ".join(one.remedy for one in missing),
         )
     async with alone(paths, socket):  # before anything is written
+        _make_folders(paths)
+        listener = _Listener(socket, loading)
+        reopening: Reopening | None = Reopening()
+        while reopening is not None:
+            engine, router = DockerEngine(docker_host), NftRouter()
+            opened = await open_state(paths, engine, router, reopening.salvaged)
+            context = Context(
+                paths=paths,
+                pool=_pool(opened.database, pool, local_ports),
+                database=opened.database,
+                engine=engine,
+                compose=compose,
+                router=router,
+                socket=str(socket),
+                ipv6=await has_ipv6(),
+                lost=opened.lost,
+            )
+            attach(context)
+            if not context.ipv6:
+                _log.info("IPv6 is off on this host: instances have IPv4 addresses alone")
+            reopening = await _serve(context, opened, listener)
+        socket.unlink(missing_ok=True)
+
+
+class _Listener:
+    """The socket, for as long as the daemon runs: who asks while the state is opened anew waits
+    for the answer."""
+
+    def __init__(self, path: Path, loading: Awaitable[_Loaded]) -> None:
+        self._path = path
+        self._loading = loading
+        self._listener: sockets.socket | None = None
+
+    async def server(self, context: Context) -> tuple[uvicorn.Server, sockets.socket]:
+        """The server, and its own handle of the socket, which it closes."""
+        bind, server = await self._loading
+        if self._listener is None:
+            self._listener = bind(self._path)
+        return server(context, context.operations), self._listener.dup()
+
+
+def _make_folders(paths: StatePaths) -> None:
+    """Raises Unavailable where there is no state folder and none can be made."""
+    try:
         paths.make()
-        database = Database(paths.database)
-        context = Context(
-            paths=paths,
-            pool=_pool(database, pool, local_ports),
-            database=database,
-            engine=engine,
-            compose=compose,
-            router=NftRouter(),
-            socket=str(socket),
-            ipv6=await has_ipv6(),
-        )
-        attach(context)
-        if not context.ipv6:
-            _log.info("IPv6 is off on this host: instances have IPv4 addresses alone")
-        await _check_pool(context)
-        await _serve(context, socket, loading)
+    except OSError as error:
+        if not paths.root.is_dir():
+            raise Unavailable(
+                f"The state folder {paths.root} cannot be made: {error.strerror}.",
+                hint="Is its disk mounted, and may it be written?",
+            ) from error
+        _log.warning("the state folder %s is not as it should be: %s", paths.root, error)
 
 
 async def _check_pool(context: Context) -> None:
@@ -106,21 +146,38 @@ def _load() -> _Loaded:
     return bind, server
 
 
-async def _serve(context: Context, socket: Path, loading: Awaitable[_Loaded]) -> None:
+async def _serve(context: Context, opened: Opened, listener: _Listener) -> Reopening | None:
+    """Until it is to end, or its state to be opened anew: then how."""
     operations = context.operations
-    reconciler = Reconciler(context, changes)
-    reconciler.settle()
-    await reconciler.restore()
-    bind, server = await loading
-    listener = bind(socket)
-    serving = server(context, operations)
+    why = opened.lost or opened.unwritable
+    operations.refusal = context.database.refusal
+    if why:
+        context.problems[STATE] = why
+        _log.error("%s", why)
+    if opened.lost:
+        work = context.supervisor.run([Waiting(context).part()])
+    elif opened.unwritable:
+        reconciler = Reconciler(context, changes)
+        await reconciler.restore()
+        work = reconciler.hold(Waiting(context).part())
+    else:
+        await _check_pool(context)
+        reconciler = Reconciler(context, changes)
+        reconciler.settle()
+        await reconciler.restore()
+        work = reconciler.run(Guard(context).part())
+    serving, handle = await listener.server(context)
     # What is there by now stays: garbage is looked for among what comes.
     gc.freeze()
     gc.enable()
-    async with _background(watchdog(context.supervisor)), _background(reconciler.run()):
-        _log.info("listening on %s, state in %s", socket, context.paths.root)
+    async with (
+        _background(watchdog(context.supervisor)),
+        _background(work),
+        _background(_end_when_asked(context.reopening, serving)),
+    ):
+        _log.info("listening on %s, state in %s", context.socket, context.paths.root)
         notify("READY=1")  # `systemctl start` returns once we answer
-        await serving.serve(sockets=[listener])
+        await serving.serve(sockets=[handle])
     # The table stays: traffic flows while the daemon is down.
     await operations.cancel()
     await context.watcher.close()
@@ -131,7 +188,14 @@ async def _serve(context: Context, socket: Path, loading: Awaitable[_Loaded]) ->
     await asyncio.gather(*background, return_exceptions=True)
     await context.engine.close()
     context.database.close()
-    socket.unlink(missing_ok=True)
+    return context.reopening if context.reopening.asked.is_set() else None
+
+
+async def _end_when_asked(reopening: Reopening, serving: uvicorn.Server) -> None:
+    await reopening.asked.wait()
+    # Nobody is in a hurry, as they are at the end of a daemon: who asks is answered.
+    serving.config.timeout_graceful_shutdown = GRACE
+    serving.should_exit = True
 
 
 @asynccontextmanager

@@ -39,12 +39,19 @@ class Unpacked:
         StepFailed."""
         await self._at_work(self._seal)
 
-    async def keep(self, *, more: bool) -> str:
+    async def keep(self, *, more: bool, expect: Callable[[Path], None]) -> str:
         """Have a kept tree on the disk; returns its name. `more`: further images are to be built
-        in `folder`, which is given away otherwise. Raises StepFailed."""
-        if not self.kept:
-            await self._at_work(partial(self._keep, more))
-        return self.kept
+        in `folder`, which is given away otherwise. `expect` is told of a new one before it is
+        there. Raises StepFailed."""
+        if self.kept:
+            return self.kept
+        name, there = await in_thread(self._choose)
+        tree = self.paths.tree(self.repository, name)
+        if not there:
+            expect(tree)
+        await self._at_work(partial(self._keep, tree, more))
+        self.kept = name
+        return name
 
     async def _at_work(self, work: Callable[[], None]) -> None:
         try:
@@ -59,18 +66,20 @@ class Unpacked:
         trees.seal(self.folder)
         self._manifest = take_manifest(self.folder)
 
-    def _keep(self, more: bool) -> None:
+    def _choose(self) -> tuple[str, bool]:
+        """The kept tree's name, and whether it is there and as it was unpacked."""
         for name in self._names():
             tree = self.paths.tree(self.repository, name)
             if not tree.exists():
-                write_manifest(tree, self._manifest)
-                trees.keep(self._copy() if more else self.folder, tree)
-            elif is_as_unpacked(tree, self._manifest):
-                write_manifest(tree, self._manifest)  # an older alongside wrote none
-            else:
-                continue
-            self.kept = name
-            return
+                return name, False
+            if is_as_unpacked(tree, self._manifest):
+                return name, True
+        raise AssertionError("there is always one more name")
+
+    def _keep(self, tree: Path, more: bool) -> None:
+        write_manifest(tree, self._manifest)  # an older alongside wrote none
+        if not tree.exists():
+            trees.keep(self._copy() if more else self.folder, tree)
 
     def _names(self) -> Iterator[str]:
         yield self.tree

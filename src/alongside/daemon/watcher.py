@@ -20,7 +20,7 @@ from alongside.daemon.observer import Observer, Seen
 from alongside.daemon.operations import Emit
 from alongside.daemon.retirement import itself
 from alongside.domain.deployment import Mark, Trial
-from alongside.domain.errors import AlongsideError, Unavailable, said_of
+from alongside.domain.errors import AlongsideError, StateUnwritable, Unavailable, said_of
 from alongside.domain.history import Outcome
 from alongside.domain.release import Release
 from alongside.domain.version import Version
@@ -84,8 +84,14 @@ class Watcher:
         if running is None:
             return
         now = _has_ports(self._context, service)
-        if running.trial.version != now:
+        if running.trial.version == now:
+            return
+        try:
             self._end(running, Verdict(f"was displaced ({by})", now), Outcome.FAILED)
+        except StateUnwritable as error:  # whoever displaced it has what was asked for
+            _log.warning("the trial of %s waits: %s", service, error.message)
+            self._stop(running)
+            running.task = asyncio.create_task(self._run(running, False))
 
     async def fail(self, service: str, version: Version, reason: str) -> bool:
         """End the trial of a version and go back; whether it was on one. It is not marked: it is
@@ -120,6 +126,21 @@ class Watcher:
             running.task.cancel()
 
     async def _run(self, running: _Running, fresh: bool) -> None:
+        """A verdict that cannot be written down is none yet: it is looked at again."""
+        service = running.trial.service
+        while True:
+            try:
+                await self._judge(running, fresh)
+                return
+            except StateUnwritable as error:
+                if self._running.setdefault(service, running) is not running:
+                    return  # the service is on another trial by now
+                _log.warning("the trial of %s waits: %s", service, error.message)
+            fresh = False
+            await asyncio.sleep(RETRY)
+
+    async def _judge(self, running: _Running, fresh: bool) -> None:
+        """Raises StateUnwritable."""
         context, trial = self._context, running.trial
         try:
             if _has_ports(context, trial.service) != trial.version:
@@ -137,6 +158,8 @@ class Watcher:
                 self._accept(running, f"came through {seconds:g} s with the ports")
             else:
                 await self._go_back(running, seen, mark=True)
+        except StateUnwritable:
+            raise
         except AlongsideError as error:
             _log.error("the trial of %s@%s: %s", trial.service, trial.version, error.message)
             self._end(running, Verdict(error.message, trial.version), Outcome.FAILED)
@@ -162,6 +185,8 @@ class Watcher:
         while now is None:
             try:
                 now = await self._roll_back(trial, reason)
+            except StateUnwritable:
+                raise  # it goes back as soon as that can be written
             except AlongsideError as error:
                 if mark and isinstance(error, Unavailable):
                     await asyncio.sleep(RETRY)  # nothing else is as good as to go back
@@ -187,24 +212,28 @@ class Watcher:
             await Executor(context).run(plan, itself(), why, lambda _: None)
         return target
 
+    def _forget(self, running: _Running, verdict: Verdict) -> None:
+        self._stop(running)
+        if self._running.get(running.trial.service) is running:
+            del self._running[running.trial.service]
+        if not running.verdict.done():
+            running.verdict.set_result(verdict)
+
     def _end(self, running: _Running, verdict: Verdict, outcome: Outcome, detail: str = "") -> None:
         context, trial = self._context, running.trial
-        self._stop(running)
-        if self._running.get(trial.service) is running:
-            del self._running[trial.service]
         try:
             with context.database.transaction():
                 context.trials.close(trial)
                 if verdict.log:
                     context.journal.write(trial.operation, verdict.log)
                 context.journal.end(trial.operation, outcome, detail or verdict.reason)
-        except Exception as error:
+        except StateUnwritable:
+            raise  # it is none yet: see `_run`
+        except Exception as error:  # whoever waits for it does not wait for ever
             said = f"{verdict.reason or detail}; that could not be written down: {said_of(error)}"
-            verdict = replace(verdict, reason=said)
+            self._forget(running, replace(verdict, reason=said))
             raise
-        finally:  # whoever waits for it does not wait for ever
-            if not running.verdict.done():
-                running.verdict.set_result(verdict)
+        self._forget(running, verdict)
         context.retirement.wake()
         for call in self.on_verdict:
             try:

@@ -98,7 +98,7 @@ async def _note_proxy(context: Context, proxied: bool) -> None:
     if proxied != context.proxied:
         _log.info("the engine runs %s its userland proxy", "with" if proxied else "without")
         context.proxied = proxied
-        context.database.keep(PROXY, "yes" if proxied else "no")
+        context.database.keep_if_writable(PROXY, "yes" if proxied else "no")
         await context.commit()
         await context.router.clean_udp(context.wanted())
 

@@ -10,7 +10,9 @@
     ├── NotReady             an instance did not become ready
     ├── TrialFailed          a version that was given the ports has lost them again
     ├── StepFailed           the engine, Compose or the kernel refused a step
+    │   └── StateUnwritable  the state folder's disk is full, read-only or broken
     ├── Unavailable          the engine, or the daemon, does not answer
+    │   └── StateDamaged     the state file is there no longer, or cannot be read
     └── MissingRequirement   the host lacks something; all that is missing is said at once
 
 Every error is a sentence for a person: what was asked and what stood in the way (`message`),
@@ -94,9 +96,17 @@ class StepFailed(AlongsideError):
     status = 502
 
 
+class StateUnwritable(StepFailed):
+    pass
+
+
 class Unavailable(AlongsideError):
     code = "unavailable"
     status = 503
+
+
+class StateDamaged(Unavailable):
+    pass
 
 
 class MissingRequirement(AlongsideError):

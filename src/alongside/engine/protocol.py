@@ -18,6 +18,9 @@ LABEL_VERSION = "alongside.version"
 LABEL_COMMIT = "alongside.commit"
 LABEL_REPOSITORY = "alongside.repository"
 LABEL_ORDINAL = "alongside.ordinal"
+# Of images alone: where the release came from, below the state folder's trees/REPOSITORY/.
+LABEL_TREE = "alongside.tree"
+LABEL_COMPOSE_FILE = "alongside.compose-file"
 
 NFTABLES = "nftables"  # EngineInfo.firewall
 

@@ -16,7 +16,10 @@ GROUP = "alongside"
 STATE_DIR = Path("/var/lib/alongside")
 # What is in there: daemon.paths.StatePaths, SQLite's files beside the database, and what is below.
 STATE_FILES = ("state.db", "state.db-wal", "state.db-shm", "daemon.lock", "installed.json")
-STATE_FOLDERS = ("trees", "incoming", "instances", "shared", "services", "archives", "docker")
+STATE_FOLDERS = (
+    *("trees", "manifests", "incoming", "instances", "shared", "services", "archives"),
+    *("backups", "docker"),
+)
 POOL = "10.213.0.0/16"
 LOCAL_PORTS = "20000-29999"
 

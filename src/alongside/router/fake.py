@@ -79,6 +79,9 @@ class FakeRouter:
             return False
         return not difference(listing, self._applied)
 
+    async def listing(self) -> Listing | None:
+        return self._listing()
+
     async def remove(self) -> None:
         self.kernel.table = self._applied = None
 

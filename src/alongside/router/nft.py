@@ -101,6 +101,9 @@ class NftRouter:
             current = await self._current()
             return current.listing is not None and not difference(current.listing, self._applied)
 
+    async def listing(self) -> Listing | None:
+        return await self._nft.table()
+
     async def remove(self) -> None:
         async with self._lock:
             if await self._nft.table() is not None:

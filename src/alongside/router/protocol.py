@@ -11,6 +11,7 @@ from typing import TypeVar
 from alongside.domain.instance import Subnet
 from alongside.domain.port import Port, Protocol
 from alongside.domain.route import Assign
+from alongside.router.table import Listing
 
 K = TypeVar("K")
 
@@ -150,6 +151,10 @@ class Router(Seam):
 
     async def intact(self) -> bool:
         """Whether the table is, rule by rule, what was last applied."""
+        ...
+
+    async def listing(self) -> Listing | None:
+        """The table as the kernel has it; None where there is none. Changes nothing."""
         ...
 
     async def remove(self) -> None:

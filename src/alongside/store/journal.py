@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
+from alongside.domain.errors import StateUnwritable
 from alongside.domain.history import Actor, Entry, Outcome
 from alongside.domain.words import clipped
 from alongside.store.database import Database
@@ -17,6 +20,9 @@ DETAIL = 4000  # characters of how it ended: programs' words within may have no 
 class Journal:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._live: dict[int, asyncio.Task[Any] | None] = {}  # those that run, and in which task
+        # How those ended that have, and whose end could not be written yet.
+        self._unwritten: dict[int, tuple[str, str, str]] = {}
 
     def begin(
         self,
@@ -40,7 +46,9 @@ class Journal:
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
                 (verb, service, _now(), actor.uid, actor.name, before, after, message),
             )
-        return int(cursor.lastrowid or 0)
+        number = int(cursor.lastrowid or 0)
+        self._live[number] = _task()
+        return number
 
     def step(self, operation: int, position: int, name: str, state: str) -> None:
         with self._database.transaction(durable=False) as connection:
@@ -59,11 +67,39 @@ class Journal:
             )
 
     def end(self, operation: int, outcome: Outcome, detail: str = "") -> None:
+        """How it ended; where that cannot be written now, it is as soon as it can (`catch_up`).
+        Within a transaction it is written with that, or not at all."""
+        self._live.pop(operation, None)
+        how = (outcome.value, clipped(detail, DETAIL), _now())
+        try:
+            self._end(operation, how)
+        except StateUnwritable:
+            self._unwritten[operation] = how
+
+    def _end(self, operation: int, how: tuple[str, str, str]) -> None:
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE operations SET outcome = ?, detail = ?, finished = ? WHERE id = ?",
-                (outcome.value, clipped(detail, DETAIL), _now(), operation),
+                (*how, operation),
             )
+
+    def leave(self, operation: int) -> None:
+        """Nothing in this process carries it on; how it ends is for others to say."""
+        self._live.pop(operation, None)
+
+    def catch_up(self) -> None:
+        """Write the ends that could not be written. Raises StateUnwritable."""
+        for operation, how in list(self._unwritten.items()):
+            self._end(operation, how)
+            del self._unwritten[operation]
+
+    def abandoned(self) -> list[Entry]:
+        """Of the latest those that have not ended, and that nothing carries on."""
+        return [
+            entry
+            for entry in self.running()
+            if entry.id not in self._live or _has_ended(self._live[entry.id])
+        ]
 
     def write(self, operation: int, lines: Sequence[str]) -> None:
         """What it ran has written, or the container that failed: the last of it is kept."""
@@ -104,11 +140,19 @@ class Journal:
         )
         return [_read(row) for row in rows]
 
+    def has(self, verb: str, service: str, after: str) -> bool:
+        """Whether there ever was such an operation, however it ended."""
+        row = self._database.connection.execute(
+            "SELECT 1 FROM operations WHERE verb = ? AND service = ? AND after = ?",
+            (verb, service, after),
+        ).fetchone()
+        return row is not None
+
     def pending(self) -> list[Entry]:
         rows = self._database.connection.execute(
             "SELECT * FROM operations WHERE outcome = 'pending' ORDER BY id"
         )
-        return [_read(row) for row in rows]
+        return [_read(row) for row in rows if row["id"] not in self._unwritten]
 
     def running(self) -> list[Entry]:
         """Those of the latest that have not ended; asked for at every look at the status, so
@@ -117,7 +161,7 @@ class Journal:
             "SELECT * FROM (SELECT * FROM operations ORDER BY id DESC LIMIT 256) "
             "WHERE outcome = 'pending' ORDER BY id"
         )
-        return [_read(row) for row in rows]
+        return [_read(row) for row in rows if row["id"] not in self._unwritten]
 
     def steps(self, operation: int) -> list[tuple[str, str]]:
         """(name, state) in order."""
@@ -125,6 +169,17 @@ class Journal:
             "SELECT name, state FROM steps WHERE operation = ? ORDER BY position", (operation,)
         )
         return [(row["name"], row["state"]) for row in rows]
+
+
+def _task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None  # no loop: a state that is being put together
+
+
+def _has_ended(task: asyncio.Task[Any] | None) -> bool:
+    return task is not None and task.done()
 
 
 def _now() -> str:

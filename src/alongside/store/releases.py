@@ -34,9 +34,16 @@ class Releases:
         return [release for row in rows if (release := _read(row)) is not None]
 
     def trees(self) -> set[tuple[str, str]]:
-        """Repository and tree of every release, also of those that cannot be read."""
+        """Repository and tree of every release, of those that cannot be read as well."""
         rows = self._database.connection.execute("SELECT repository, tree_id FROM releases")
         return {(row["repository"], row["tree_id"]) for row in rows}
+
+    def named(self, service: str, version: str) -> bool:
+        """Whether there is such a release, one that cannot be read among them."""
+        row = self._database.connection.execute(
+            "SELECT 1 FROM releases WHERE service = ? AND version = ?", (service, version)
+        ).fetchone()
+        return row is not None
 
     def get(self, service: str, version: Version) -> Release | None:
         row = self._database.connection.execute(

@@ -51,6 +51,15 @@ def writes(*refusals: int) -> dict[str, Any]:
     return options | {"response_class": StreamingResponse}
 
 
+def gives_bytes(kind: str, *refusals: int) -> dict[str, Any]:
+    """For one that answers with a file."""
+    schema = {"type": "string", "format": "binary"}
+    options = _options(
+        {"description": "The file.", "content": {kind: {"schema": schema}}}, refusals, None
+    )
+    return options | {"response_class": Response}
+
+
 def takes(kind: str, description: str, *, required: bool = True) -> dict[str, Any]:
     """The request body of an endpoint that reads bytes."""
     schema = {"type": "string", "format": "binary"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -18,7 +19,7 @@ from alongside.daemon.api.reading import reading
 from alongside.daemon.api.route import mistake
 from alongside.daemon.api.sending import sending
 from alongside.daemon.context import Context
-from alongside.daemon.operations import Operations, bug
+from alongside.daemon.operations import Operations, bug, unreadable
 from alongside.domain.errors import AlongsideError, InvalidInput, NotFound
 
 _log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ def create(context: Context, operations: Operations) -> FastAPI:
         (RequestValidationError, _mistaken),
         (HTTPException, _elsewhere),
         (ClientDisconnect, _gone),
+        (sqlite3.Error, _unreadable),
         (Exception, _bug),
     ):
         app.add_exception_handler(kind, handler)
@@ -100,6 +102,13 @@ async def _elsewhere(request: Request, error: Exception) -> Response:
         )
     problem = {**refusal.to_problem(), "status": error.status_code}
     return _problem(problem, error.status_code, headers)
+
+
+async def _unreadable(_: Request, error: Exception) -> Response:
+    if not isinstance(error, sqlite3.Error):
+        raise error
+    refusal = unreadable(error)
+    return _problem(refusal.to_problem(), refusal.status)
 
 
 async def _gone(_: Request, __: Exception) -> Response:

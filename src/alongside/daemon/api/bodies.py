@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import Query
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 REFERENCE = "A version: `dns@1.1.0`, a range `dns@^1.1`, `dns@latest`, or the container's name."
 
@@ -128,6 +128,29 @@ class Unassigning(Change):
         list[Text],
         Field(description="As they were assigned.", examples=[["80/tcp"]], min_length=1),
     ]
+
+
+class Rebuilding(Change):
+    force: Annotated[
+        bool, Field(description="Go on even if the kernel's table would be changed.")
+    ] = False
+
+
+class Restoring(Rebuilding):
+    file: Annotated[
+        Text | None,
+        Field(
+            description="An absolute path that the daemon can read; else the newest backup.",
+            examples=["/mnt/elsewhere/state.db"],
+        ),
+    ] = None
+
+    @field_validator("file")
+    @classmethod
+    def _is_absolute(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith("/"):
+            raise ValueError("should be an absolute path")
+        return value
 
 
 class Named(Change):

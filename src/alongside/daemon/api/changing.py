@@ -18,8 +18,10 @@ from alongside.daemon.api.bodies import (
     Deployment,
     Marking,
     Named,
+    Rebuilding,
     Referring,
     Removal,
+    Restoring,
     Unassigning,
 )
 from alongside.daemon.api.route import StrictRoute
@@ -33,6 +35,7 @@ from alongside.daemon.verbs.deploy import deploy
 from alongside.daemon.verbs.gc import gc
 from alongside.daemon.verbs.hold import hold, resume
 from alongside.daemon.verbs.mark import mark
+from alongside.daemon.verbs.state import back_up, rebuild, restore
 from alongside.daemon.verbs.stop import rm, stop
 from alongside.daemon.verbs.up import up
 from alongside.domain.deployment import Mark
@@ -49,6 +52,12 @@ def changing(context: Context, operations: Operations) -> APIRouter:
             parse_reference(body.reference)  # what cannot be meant is refused with a 400
         asked = Asked(actor(request), body.message, body.dry_run)
         return ndjson(operations.start(lambda emit: verb(asked, emit)))
+
+    def mend(
+        request: Request, body: Change, verb: Callable[[Asked, Emit], Awaitable[Result]]
+    ) -> StreamingResponse:
+        asked = Asked(actor(request), body.message, body.dry_run)
+        return ndjson(operations.start(lambda emit: verb(asked, emit), mends=True))
 
     @router.post("/up", name="up", **streams(413, links=_LINKS))
     async def post_up(body: Referring, request: Request) -> StreamingResponse:
@@ -179,6 +188,27 @@ def changing(context: Context, operations: Operations) -> APIRouter:
     async def post_unassign(body: Unassigning, request: Request) -> StreamingResponse:
         """Take assigned ports back; those and no others."""
         return start(request, body, lambda asked, emit: unassign(context, body.ports, asked, emit))
+
+    @router.post("/state/backup", name="backup", **streams(413))
+    async def post_backup(body: Change, request: Request) -> StreamingResponse:
+        """Add a copy of the daemon's state to its backups."""
+        return mend(request, body, lambda asked, _: back_up(context, asked))
+
+    @router.post("/state/restore", name="restore", **streams(413))
+    async def post_restore(body: Restoring, request: Request) -> StreamingResponse:
+        """Restore a backup in place of a lost state, brought up to what there is now."""
+        return mend(
+            request,
+            body,
+            lambda asked, emit: restore(context, body.file, asked, emit, force=body.force),
+        )
+
+    @router.post("/state/rebuild", name="rebuild", **streams(413))
+    async def post_rebuild(body: Rebuilding, request: Request) -> StreamingResponse:
+        """Rebuild a lost state from the release trees, the engine's labels and the table."""
+        return mend(
+            request, body, lambda asked, emit: rebuild(context, asked, emit, force=body.force)
+        )
 
     return router
 

@@ -10,13 +10,14 @@ from fastapi.responses import Response, StreamingResponse
 
 from alongside.daemon import reads, watching
 from alongside.daemon.api import documents
-from alongside.daemon.api.answers import answer, answers, ndjson, streams, writes
+from alongside.daemon.api.answers import answer, answers, gives_bytes, ndjson, streams, writes
 from alongside.daemon.api.bodies import REFERENCE, Flag, Reference, Service, Text
 from alongside.daemon.api.route import StrictRoute
 from alongside.daemon.context import Context
 from alongside.daemon.doctor import doctor as examine
 from alongside.daemon.operations import Operations
 from alongside.daemon.verbs.change import one_version
+from alongside.daemon.verbs.state import content
 from alongside.domain.errors import NotFound
 from alongside.engine import ours
 
@@ -111,6 +112,11 @@ def reading(context: Context, operations: Operations) -> APIRouter:
             )
         lines = context.engine.logs(name, tail=tail, follow=follow)
         return StreamingResponse((f"{line}\n" async for line in lines), media_type="text/plain")
+
+    @router.get("/state", **gives_bytes("application/vnd.sqlite3", 409))
+    async def state() -> Response:
+        """Copy the daemon's state: a SQLite file, as `state/restore` takes it."""
+        return Response(content(context), media_type="application/vnd.sqlite3")
 
     @router.get("/operations/{number}", **streams(404))
     async def operation(

@@ -79,6 +79,8 @@ def sending(context: Context, operations: Operations) -> APIRouter:
             raise InvalidInput(
                 "There is no tree in the request.", hint="Its body is the tag's tree as a tar file."
             )
+        if operations.refusal is not None:
+            trees.discard(archive)
         asked = Asked(actor(request), "", dry_run)
         return ndjson(operations.start(lambda emit: build(context, source, archive, asked, emit)))
 
@@ -112,6 +114,8 @@ def sending(context: Context, operations: Operations) -> APIRouter:
     ) -> Response:
         """Keep a linked file, for every version of a repository."""
         place = context.paths.shared(_plain(repository)) / _within(path)
+        if operations.refusal is not None:
+            raise operations.refusal()
         body = await bounded(request, LINKED_MAX, "A linked file")
         async with context.locks[LINKED]:
             changed = await in_thread(partial(_write, place, body, path))

@@ -6,20 +6,20 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from alongside.compose.files import find_compose_file, linked_files
 from alongside.compose.override import build_override, build_targets, held_names
 from alongside.compose.services import services_from
-from alongside.daemon import faults, trees
+from alongside.daemon import faults, strays, trees
 from alongside.daemon.build_names import BuildNames, note_names, take_back
 from alongside.daemon.context import Context
 from alongside.daemon.images import give_name, save_image
 from alongside.daemon.locks import BUILDS, TREES
 from alongside.daemon.operations import Emit
 from alongside.daemon.projects import interpolation
-from alongside.daemon.strays import discard_unreleased
 from alongside.daemon.unpacked import Unpacked
 from alongside.daemon.verbs.change import Asked, Result
 from alongside.daemon.verbs.follow import follow, would_follow
@@ -178,7 +178,7 @@ async def _build(
             trees.discard(unpacked.folder)
         if unpacked.kept:
             tree = context.paths.tree(source.repository, unpacked.kept)
-            await discard_unreleased(context, tree)
+            await strays.discard_unreleased(context, tree)
 
 
 async def _say_what_follows(
@@ -336,9 +336,11 @@ async def _release(
             await save_image(context, release)
         faults.point("record-release", "before")
         async with context.locks[TREES]:  # until it is recorded nothing says that it is needed
-            release = replace(release, tree=await job.unpacked.keep(more=job.more))
+            kept = await job.unpacked.keep(more=job.more, expect=partial(strays.expect, context))
+            release = replace(release, tree=kept)
             with context.database.transaction():
                 context.releases.add(release)
+                strays.settled(context, context.paths.tree(source.repository, kept))
                 journal.end(operation, Outcome.DONE)
         faults.point("record-release", "after")
     except BaseException as error:
@@ -403,6 +405,8 @@ async def _image(context: Context, job: _Job, operation: int, folder: Path, emit
             repository=job.source.repository,
             created=datetime.now(UTC),
             others=job.others,
+            tree=job.source.tree,
+            compose_file=str(job.compose_file.relative_to(job.unpacked.folder)),
         )
     )
     project = Project(
