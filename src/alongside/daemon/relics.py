@@ -85,7 +85,7 @@ async def relics(context: Context) -> Relics:
         files = container.labels.get(_FILES, "").split(",")
         compose_file = Path(files[0]) if files[0] else None
         labelled[key] = _Labelled(container.labels, container.image_id, (), compose_file)
-    # An image that is built FROM a release has its labels too, and not its name: the last one counts.
+    # An image that is built FROM a release has its labels too, and not its name: the last counts.
     for image in sorted(images, key=lambda one: held_name(*_key(one.labels)) in one.tags):
         key = _key(image.labels)
         beside = labelled.get(key)
