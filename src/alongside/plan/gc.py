@@ -39,7 +39,8 @@ def what_was_tried(
     `entries` are the service's, oldest first."""
     bad = {version for version, mark in marks.items() if mark is Mark.BAD}
     through = {*trail, *(one for one, mark in marks.items() if mark is Mark.GOOD)} - bad
-    last = {Version(one.after): one.outcome for one in entries if one.verb == "deploy"}
+    deploys = [one for one in entries if one.verb == "deploy" and one.after]
+    last = {Version(one.after): one.outcome for one in deploys}
     failed = {version for version, outcome in last.items() if outcome is Outcome.FAILED}
     return Tried(through, bad | (failed - through))
 
