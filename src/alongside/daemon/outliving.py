@@ -111,9 +111,12 @@ class Outliving:
         """Remove what the tag has no longer."""
         for name in set(names) - set(tagged):
             target = self.files / name
-            if os.path.lexists(target) and self.is_copy(target) and not mounted.by(target):
+            led_away = any(one.is_symlink() for one in _above(self.files, name))
+            there = os.path.lexists(target) and not led_away
+            if there and self.is_copy(target) and not mounted.by(target):
                 target.unlink()
-            if not os.path.lexists(target):
+                there = False
+            if not there:
                 del self._copies[name]
 
     def _is_free(self, name: str, file: Path, mounted: Mounted) -> bool:

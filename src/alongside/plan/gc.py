@@ -39,7 +39,8 @@ def what_was_tried(
     `entries` are the service's, oldest first."""
     bad = {version for version, mark in marks.items() if mark is Mark.BAD}
     through = {*trail, *(one for one, mark in marks.items() if mark is Mark.GOOD)} - bad
-    last = {Version(one.after): one.outcome for one in entries if one.verb == "deploy"}
+    deploys = [one for one in entries if one.verb == "deploy" and one.after]
+    last = {Version(one.after): one.outcome for one in deploys}
     failed = {version for version, outcome in last.items() if outcome is Outcome.FAILED}
     return Tried(through, bad | (failed - through))
 
@@ -58,8 +59,8 @@ def sort_out(
     `tried`: by default every version has come through but for the bad ones.
 
     A release goes when it is beyond `keep` and older than `keep_for`, as far as they are said. The
-    places of `keep` are for versions that came through; one that was not tried yet waits for its
-    turn as long as it is newer than those, and one that failed has none.
+    places of `keep` are for versions that came through. As many that were not tried yet wait for
+    their turn beside them, if they are newer than all of those; one that failed has no place.
     """
     releases = {one.version: one for one in observed.releases if one.service == service}
     if tried is None:
@@ -93,7 +94,7 @@ def _placed(order: Sequence[Release], keep: int, tried: Tried) -> Mapping[Versio
     waiting = [one for one in untried if one in above or one.created > last]
     return {
         **{one.version: f"is among the newest {keep} that came through" for one in through[:keep]},
-        **{one.version: "was not tried yet" for one in waiting},
+        **{one.version: "was not tried yet" for one in waiting[:keep]},
     }
 
 

@@ -106,6 +106,19 @@ def test_a_folder_that_the_engine_made_for_a_missing_file_gives_way(
     assert fill(room, tree(tmp_path, "1", {"conf": "1"})) == {"conf": "1"}
 
 
+def test_a_link_that_a_container_put_there_leads_nowhere(tmp_path: Path, room: Path) -> None:
+    fill(room, tree(tmp_path, "1", {"conf/b/c": "1", "conf/d/e": "1"}))
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "c").write_text("1")
+    for name in ("b/c", "d/e"):
+        (room / "files/conf" / name).unlink()
+        (room / "files/conf" / name).parent.rmdir()
+        (room / "files/conf" / name).parent.symlink_to(outside)
+    fill(room, tree(tmp_path, "2", {"conf/d/e": "2", "conf/d/f": "2"}))
+    assert [one.name for one in outside.iterdir()] == ["c"]
+
+
 def test_the_whole_tree(tmp_path: Path, room: Path) -> None:
     assert fill(room, tree(tmp_path, "1", {"a/b": "1", "c": "1"}), ".") == {"a/b": "1", "c": "1"}
 

@@ -118,7 +118,8 @@ def test_those_that_failed_take_no_place_of_one_that_is_good() -> None:
 
 
 def test_one_that_was_not_tried_waits_while_it_is_newer_than_the_good() -> None:
-    assert tried_gone(1, through=["1.2.0", "1.4.0"]) == ["1.0.0", "1.1.0", "1.2.0", "1.3.0"]
+    assert tried_gone(3, through=["1.2.0", "1.4.0"]) == ["1.0.0", "1.1.0", "1.3.0"]
+    assert tried_gone(2, through=["1.2.0", "1.4.0"])[-1] == "1.5.0", "two wait, and not three"
     assert tried_gone(0, through=["1.2.0"], routed="1.2.0")[-1] == "1.6.0", "0 keeps none waiting"
 
 
@@ -154,8 +155,9 @@ def test_the_newest_that_came_through_stay_whatever_failed(
     assert set(sorted(through)[:-keep]) - {NAMES[-1]} <= set(gone)
     assert failed - {NAMES[-1]} <= set(gone)
     untried = set(NAMES) - through - failed
-    waiting = {one for one in untried if through and one > max(through)}
-    assert not waiting & set(gone)
+    waiting = {one for one in untried if not through or one > max(through)}
+    assert not set(sorted(waiting)[-keep:]) & set(gone)
+    assert untried - set(sorted(waiting)[-keep:]) - {NAMES[-1]} <= set(gone)
 
 
 def entry(number: int, verb: str, version: str, outcome: Outcome) -> Entry:
