@@ -153,6 +153,13 @@ def test_further_tags_are_given_by_the_same_rule(served: Served) -> None:
     assert names["shop/extra:latest"] == names["shop/app:1"] == names["alongside.invalid/web:1"]
 
 
+def test_names_that_alongside_keeps_for_itself_are_not_given(served: Served) -> None:
+    compose = ONE.replace("shop/app", "alongside.invalid/worker")
+    said = tag(served, "1", compose)["summary"]
+    assert "alongside.invalid/worker:1 was left alone" in said[-1]
+    assert set(named(served)) == {"alongside.invalid/web:1"}
+
+
 @pytest.mark.parametrize("failing", ["web", "api"])
 def test_a_build_that_fails_half_way_leaves_no_names(served: Served, failing: str) -> None:
     served.context.compose.failing_builds[failing] = ["no"]  # type: ignore[attr-defined]

@@ -71,7 +71,7 @@ async def released(compose: FakeCompose, folder: Path) -> Release:
     )
     lines = [line async for line in compose.build(project(folder, "build", text), ["dns"])]
     assert lines
-    image = await compose.engine.image("app/dns:1.0.0")
+    image = await compose.engine.image("alongside.invalid/dns:1.0.0")
     assert image is not None
     return Release(
         service="dns",
@@ -136,13 +136,13 @@ async def test_a_build_can_be_made_to_fail(compose: FakeCompose, tmp_path: Path)
         await released(compose, tmp_path)
 
     assert "no rule to make target" in caught.value.log
-    assert await compose.engine.image("app/dns:1.0.0") is None
+    assert await compose.engine.image("alongside.invalid/dns:1.0.0") is None
 
 
 async def test_what_is_there_is_a_value_of_its_own(compose: FakeCompose, tmp_path: Path) -> None:
     await released(compose, tmp_path)
     engine = compose.engine
-    engine.create("dns-1.0.0", "app/dns:1.0.0")
+    engine.create("dns-1.0.0", "alongside.invalid/dns:1.0.0")
     before = await engine.container("dns-1.0.0")
     assert before is not None
 
@@ -153,7 +153,7 @@ async def test_what_is_there_is_a_value_of_its_own(compose: FakeCompose, tmp_pat
 
 async def test_what_does_not_run_cannot_end(compose: FakeCompose, tmp_path: Path) -> None:
     await released(compose, tmp_path)
-    compose.engine.create("dns-1.0.0", "app/dns:1.0.0")
+    compose.engine.create("dns-1.0.0", "alongside.invalid/dns:1.0.0")
 
     with pytest.raises(AssertionError, match="cannot end"):
         compose.engine.end("dns-1.0.0", 1)

@@ -20,6 +20,7 @@ from alongside.daemon.images import give_name, save_image
 from alongside.daemon.locks import BUILDS, TREES
 from alongside.daemon.operations import Emit
 from alongside.daemon.projects import interpolation
+from alongside.daemon.threads import in_thread
 from alongside.daemon.unpacked import Unpacked
 from alongside.daemon.verbs.change import Asked, Result
 from alongside.daemon.verbs.follow import follow, would_follow
@@ -32,7 +33,7 @@ from alongside.domain.errors import (
     said_of,
 )
 from alongside.domain.history import Outcome
-from alongside.domain.image_names import copy_name, held_name
+from alongside.domain.image_names import REGISTRY, copy_name, held_name
 from alongside.domain.nearest import nearest
 from alongside.domain.reference import containers
 from alongside.domain.release import Release
@@ -175,7 +176,7 @@ async def _build(
         return result
     finally:
         if unpacked.folder.exists():  # else it was given away
-            trees.discard(unpacked.folder)
+            await in_thread(partial(trees.discard, unpacked.folder))
         if unpacked.kept:
             tree = context.paths.tree(source.repository, unpacked.kept)
             await strays.discard_unreleased(context, tree)
@@ -346,9 +347,9 @@ async def _release(
     except BaseException as error:
         if context.releases.get(service.name, version) is None:
             context.paths.archive_of(service.name, version).unlink(missing_ok=True)
-        journal.end(operation, Outcome.FAILED, said_of(error))
         if isinstance(error, Exception):  # else the daemon stops, and finds the folder later
             await _take_back(context, folder)
+        journal.end(operation, Outcome.FAILED, said_of(error))
         raise
     await _take_back(context, folder)
     return release, notes
@@ -367,7 +368,12 @@ async def _named(context: Context, job: _Job, image_id: str) -> tuple[str, list[
     held = held_name(job.service.name, job.version)
     known, notes = held, []
     for name in (job.image, *job.tags):
-        whose = await give_name(context, name, image_id, job.service.name, job.source.repository)
+        if name.startswith(f"{REGISTRY}/"):
+            whose = "" if name == held else "a name that alongside keeps for itself"
+        else:
+            whose = await give_name(
+                context, name, image_id, job.service.name, job.source.repository
+            )
         if not whose and name == job.image:
             known = name
         if whose:
