@@ -233,6 +233,20 @@ def well_known(daemon: Daemon, one: Instance) -> bool:
     return runs(daemon, one.name)
 
 
+async def test_one_that_a_person_removes_is_started_at_once(healed: Daemon) -> None:
+    """However often it had ended before: it may be well by now."""
+    context, engine, new = healed.context, healed.engine, healed.new
+    context.healing._backoff = Backoff(first=0.1, longest=600.0)
+    context.healing._cares.clear()
+    engine.scripts[new.name] = Script(exit_code=7)
+    engine.end(new.name, 7)
+    await until(lambda: "(try 5)" in context.problems.get(f"start {new.name}", ""))
+    engine.scripts[new.name] = Script()
+    await engine.remove(new.name)
+    async with asyncio.timeout(0.7):
+        await until(lambda: well(healed, new))
+
+
 async def test_one_that_cannot_be_started_is_said_and_tried_again(
     healed: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
