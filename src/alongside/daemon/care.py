@@ -45,7 +45,8 @@ class Care:
 
     def ended(self, now: float, *, by_hand: bool) -> None:
         """It is not up; nothing where that is known. By hand is not the container's own fault."""
-        if not self._up:
+        # Where a person has removed what ended again and again, it is tried at once.
+        if not self._up and not (by_hand and self._by_itself):
             return
         self._up, self._by_itself = False, not by_hand
         if by_hand:

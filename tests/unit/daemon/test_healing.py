@@ -12,6 +12,9 @@ from alongside.daemon import care as module
 from alongside.daemon import healing
 from alongside.daemon.healing import Healing
 from alongside.daemon.reconciler import Reconciler
+from alongside.daemon.retirement import itself
+from alongside.daemon.verbs.change import Asked
+from alongside.daemon.verbs.stop import stop
 from alongside.domain.backoff import Backoff
 from alongside.domain.deployment import Trial
 from alongside.domain.errors import StepFailed
@@ -176,6 +179,18 @@ async def test_what_is_to_be_stopped_stays_down(healed: Daemon) -> None:
     assert not context.problems
 
 
+async def test_stop_is_also_for_one_that_has_just_ended(healed: Daemon) -> None:
+    context, new = healed.context, healed.new
+    healed.engine.scripts[new.name] = Script(exit_code=7)
+    healed.engine.end(new.name, 7)
+    await until(lambda: "(try 4)" in context.problems.get(f"start {new.name}", ""))
+    await stop(context, "dns@1.1.0", Asked(itself()), lambda _: None)
+    await until(lambda: not context.problems)
+    before = starts(healed, new.name)
+    await a_while(1.0)
+    assert starts(healed, new.name) == before
+
+
 async def test_whoever_holds_the_lock_is_waited_for_and_what_is_wanted_is_read_again(
     healed: Daemon,
 ) -> None:
@@ -216,6 +231,20 @@ async def test_one_that_ends_again_and_again_is_started_at_growing_intervals(
 
 def well_known(daemon: Daemon, one: Instance) -> bool:
     return runs(daemon, one.name)
+
+
+async def test_one_that_a_person_removes_is_started_at_once(healed: Daemon) -> None:
+    """However often it had ended before: it may be well by now."""
+    context, engine, new = healed.context, healed.engine, healed.new
+    context.healing._backoff = Backoff(first=0.1, longest=600.0)
+    context.healing._cares.clear()
+    engine.scripts[new.name] = Script(exit_code=7)
+    engine.end(new.name, 7)
+    await until(lambda: "(try 5)" in context.problems.get(f"start {new.name}", ""))
+    engine.scripts[new.name] = Script()
+    await engine.remove(new.name)
+    async with asyncio.timeout(0.7):
+        await until(lambda: well(healed, new))
 
 
 async def test_one_that_cannot_be_started_is_said_and_tried_again(

@@ -20,6 +20,11 @@ async def stop(context: Context, reference: str, asked: Asked, emit: Emit) -> Re
             context, plan, asked, emit, lambda: [f"{service}@{version} is stopped."]
         )
         if not asked.dry_run:
+            # Also one that has ended, and that would be started again.
+            instance = context.instances.get(service, version)
+            if instance is not None:
+                context.instances.want(instance, "stopped")
+            context.healing.wake()
             context.former.forget(service, version)
             context.retirement.wake()
         return result
