@@ -156,9 +156,10 @@ class Executor:
             elif isinstance(error, AlongsideError):
                 rest = error.hint.removeprefix("Nothing has changed. ")
                 error.hint = f"What was asked for had been done by then. {rest}".strip()
-            with added_to(error):
-                if self._settled:
+            if self._settled:
+                with added_to(error):
                     before.forget()
+            with added_to(error):
                 journal.end(operation, Outcome.FAILED, said_of(error))
                 log = error.log if isinstance(error, AlongsideError) else ()
                 if log and not journal.output(operation):
@@ -167,8 +168,6 @@ class Executor:
         finally:
             context.switching_now.discard(plan.service)
         if plan.trial is not None:
-            with context.database.transaction(durable=False):
-                before.forget()
             return
         detail = plan.reason
         if self.gap is not None:
@@ -197,7 +196,8 @@ class Executor:
             await self._commit_back(error)
         await self.before.put_back(error)
         if self._may_put_back:
-            await self._put_back(plan, error)
+            with added_to(error):
+                await self._put_back(plan, error)
 
     async def _step(self, operation: int, plan: Plan, position: int, emit: Emit) -> None:
         step = plan.steps[position - 1]

@@ -215,10 +215,10 @@ class Reconciler:
         context = self._context
         about = f"start {service}-current"
         async with context.locks[service]:
-            for entry in [one for one in self._unfinished if one.service == service]:
-                self._unfinished.remove(entry)
-                await finish(context, entry)
             try:
+                for entry in [one for one in self._unfinished if one.service == service]:
+                    await finish(context, entry)
+                    self._unfinished.remove(entry)
                 await converge(context, service)
                 await tidy(context, service)
                 context.problems.pop(about, None)
