@@ -169,9 +169,10 @@ class Executor:
             elif isinstance(error, AlongsideError):
                 rest = error.hint.removeprefix("Nothing has changed. ")
                 error.hint = f"What was asked for had been done by then. {rest}".strip()
-            with added_to(error):
-                if self._settled:
+            if self._settled:
+                with added_to(error):
                     before.forget()
+            with added_to(error):
                 journal.end(operation, Outcome.FAILED, said_of(error))
                 log = error.log if isinstance(error, AlongsideError) else ()
                 if log and not journal.output(operation):
@@ -181,8 +182,6 @@ class Executor:
             context.switching_now.discard(plan.service)
             journal.leave(operation)
         if plan.trial is not None:
-            with context.database.transaction(durable=False):
-                before.forget()
             return
         detail = plan.reason
         if self.gap is not None:
@@ -212,7 +211,8 @@ class Executor:
             await self._commit_back(error)
         await self.before.put_back(error)
         if self._may_put_back:
-            await self._put_back(plan, error)
+            with added_to(error):
+                await self._put_back(plan, error)
 
     def _goes_back(self, plan: Plan) -> bool:
         """To what was before; by hand it may be called so, too."""

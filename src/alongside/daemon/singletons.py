@@ -180,7 +180,7 @@ def record_singleton(context: Context, step: RecordSingleton, *, back: bool = Fa
 
 async def finish(context: Context, entry: Entry) -> None:
     """A replacement that ended with the daemon, after its intent was written: the new one runs
-    and is ready, or the old one runs again."""
+    and is ready, or the old one is wanted again. Raises Unavailable, and is then tried again."""
     service, journal = entry.service, context.journal
     new = context.instances.get(service, Version(entry.after))
     release = context.releases.get(service, Version(entry.after))
@@ -190,7 +190,7 @@ async def finish(context: Context, entry: Entry) -> None:
         ready, address = asked_at(release.spec, new)
         folder = context.paths.compose_file(release).parent
         await wait_ready(ready, address, new, context.engine, folder=folder)
-    except NotReady as error:
+    except (NotReady, StepFailed) as error:
         old = context.instances.get(service, Version(entry.before)) if entry.before else None
         with context.database.transaction():
             context.instances.want(new, "stopped")
@@ -202,8 +202,6 @@ async def finish(context: Context, entry: Entry) -> None:
                 entry.id, Outcome.FAILED, f"{error.message} (the daemon had ended meanwhile)"
             )
         await context.commit()
-    except AlongsideError as error:
-        journal.end(entry.id, Outcome.FAILED, error.message)
     else:
         if entry.verb == "deploy" and release.spec.watch.length:
             seconds = release.spec.watch.length

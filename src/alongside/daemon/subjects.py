@@ -232,8 +232,8 @@ class SingletonSubject:
 
     async def mend(self, found: Ill, seen: Seen) -> None:
         for entry in self._interrupted():
-            self.unfinished.remove(entry)
             await finish(self.context, entry)
+            self.unfinished.remove(entry)
         await converge(self.context, self.service, anew=_anew(self, found))
         await tidy(self.context, self.service)
         self.met.discard(self.service)

@@ -401,6 +401,28 @@ async def test_so_it_is_where_the_operation_is_cancelled(
     assert (world.wanted(), world.routed(), world.alive()) == (wanted, routed, alive)
 
 
+async def test_a_replacement_that_was_cut_off_and_cannot_be_finished_is_taken_back(
+    job: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new one cannot be started, so the old one is wanted and runs again."""
+    wanted, routed = job.wanted(), job.routed()
+    await _killed(job, monkeypatch, "activate new", "replace-singleton", "before")
+    start = job.engine.start
+
+    async def refuse(name: str) -> None:
+        found = await job.engine.container(name)
+        if found is not None and found.labels[LABEL_VERSION] == "1.2.0":
+            raise StepFailed("The engine did not start it.")
+        await start(name)
+
+    monkeypatch.setattr(job.engine, "start", refuse)
+    await job.restart()
+    assert (job.wanted(), job.routed(), job.alive()) == (wanted, routed, wanted)
+    failed = job.context.journal.entries()[-1]
+    assert failed.outcome is Outcome.FAILED
+    assert "did not start it" in failed.detail
+
+
 # -- the engine goes away as well --------------------------------------------------------------
 
 
