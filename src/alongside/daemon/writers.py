@@ -53,7 +53,7 @@ async def refuse_writers(
 
 async def refuse_writers_beside(context: Context, release: Release, container: Container) -> None:
     """The same, before a container that is there is started, or goes on after a pause."""
-    if container.state not in ("running", "restarting"):
+    if container.state not in ("running", "restarting") and _writes(container):
         running = await context.engine.running()
         refuse(release.reference, _beside(context, release, container, running))
 
@@ -61,17 +61,23 @@ async def refuse_writers_beside(context: Context, release: Release, container: C
 async def foreseen(context: Context, plan: Plan) -> list[str]:
     """The same for all that a plan would start, before anything is done: returns notes, a
     sentence each."""
-    starting = (Wake, StartShared, Start, RunBefore, PrepareSingleton)
+    # What goes on after a pause is to do so at once, so it is asked first whether it writes.
+    woken = {
+        step: await context.engine.container(step.instance.name)
+        for step in plan.steps
+        if isinstance(step, Wake)
+    }
+    waking = {step: one for step, one in woken.items() if one is not None and _writes(one)}
+    starting = (StartShared, Start, RunBefore, PrepareSingleton)
     steps = [step for step in plan.steps if isinstance(step, starting)]
-    running = await context.engine.running() if steps else []
+    running = await context.engine.running() if steps or waking else []
     found: list[Meeting] = []
+    for wake, container in waking.items():
+        release = context.releases.get(wake.instance.service, wake.instance.version)
+        if release is not None:
+            found += _beside(context, release, container, running)
     for step in steps:
-        if isinstance(step, Wake):
-            release = context.releases.get(step.instance.service, step.instance.version)
-            container = await context.engine.container(step.instance.name)
-            if release is not None and container is not None:
-                found += _beside(context, release, container, running)
-        elif isinstance(step, StartShared):
+        if isinstance(step, StartShared):
             found += await _foreseen(context, step.release, None, step.services, running)
         else:
             instance, services = step.instance, (step.release.service,)
@@ -104,6 +110,10 @@ async def _foreseen(
         volumes.setdefault(name, {})["name"] = engines
     model = {**model, "volumes": volumes}
     return list(meetings(await look.starting(model, services, once=once), look.writers))
+
+
+def _writes(container: Container) -> bool:
+    return any(one.writable and one.kind in ("bind", "volume") for one in container.mounts)
 
 
 def _beside(
