@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -233,3 +234,61 @@ def test_what_an_earlier_alongside_had_mounted_from_a_tree_is_found_again(
         "/run/secrets/key": files / "key.txt",
     }
     assert held in alongside("gc", "former").stdout
+
+
+# What `daemon uninstall --purge` does to the engine and to the state folder, without systemd.
+PURGE = """
+import os, sys
+from pathlib import Path
+from alongside.install.carry_out import carry_out
+from alongside.install.look import remains
+from alongside.install.machine import Machine
+from alongside.install.plan_uninstall import plan_purge
+from alongside.install.settings import Settings
+from alongside.install.steps import Leave, Plan, RemoveFolder, RemoveObjects
+state = Path(sys.argv[1])
+settings = Settings(("x",), state_dir=state, environment={"DOCKER_HOST": os.environ["DOCKER_HOST"]})
+machine = Machine(paths=frozenset({state}), made_folders=(state,))
+found = remains(settings, engine=True)
+plan = plan_purge(settings, machine, found, volumes="--volumes" in sys.argv)
+steps = [one for one in plan.steps if isinstance(one, (Leave, RemoveFolder, RemoveObjects))]
+short_of = carry_out(Plan(steps), settings.engine, print)
+print(*plan.notes, sep="\\n")
+print("short of", short_of)
+"""
+
+
+def test_a_purge_keeps_what_others_mount_and_what_containers_wrote(
+    alongside: Installation,
+) -> None:
+    """The last one: it takes all that the others have left."""
+    last, host = Shop(alongside, "last", 8004), alongside.host
+    last.tagged("1")
+    alongside("activate", "last@1")
+    assert last.ask("1") == "1 1 conf-1"
+    image, tree = "alongside-test/responder:latest", last.tree("1")
+    host.docker(["create", "--name", "foreign", "-v", f"{tree}/conf:/x", image])
+    alongside.stop()
+
+    def purge(*options: str) -> str:
+        command = [sys.executable, "-c", PURGE, str(alongside.state), *options]
+        return host.run(command, env=alongside.environment).stdout
+
+    data = alongside.state / "services" / "last" / "files" / "pgdata"
+    said = purge()
+    assert f"kept: {tree}/conf, which is mounted by the container foreign: " in said
+    assert "since containers have written there: " in said
+    assert str(data) in said
+    assert said.endswith("short of 1\n")
+    assert (data / "starts").read_text() == "started\n"
+    assert [one.name for one in data.parent.iterdir()] == ["pgdata"]
+    assert [one.name for one in tree.iterdir()] == ["conf"]
+    assert {one.name for one in alongside.state.iterdir()} == {"trees", "services"}
+    assert host.docker(["ps", "--all", "--format", "{{.Names}}"]).stdout == "foreign\n"
+
+    assert purge("--volumes").endswith("short of 1\n")
+    assert not data.exists()
+    assert [one.name for one in tree.iterdir()] == ["conf"]
+    host.docker(["rm", "foreign"])
+    assert purge("--volumes").endswith("short of 0\n")
+    assert not alongside.state.exists()
