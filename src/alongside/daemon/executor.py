@@ -87,6 +87,7 @@ class Executor:
         self._undo: Callable[[], None] | None = None  # takes the intent back, once it is written
         self._may_put_back = False  # a singleton's old instance
         self._settled = False  # from here on a failure takes nothing back
+        self._started: set[str] = set()  # instances
         self._actions: dict[type, Callable[[Any], Awaitable[None]]] = {
             Allocate: self._allocate,
             StartShared: self._start_shared,
@@ -132,6 +133,8 @@ class Executor:
             for position in range(1, len(plan.steps) + 1):
                 await self._step(operation, plan, position, emit)
         except BaseException as error:
+            if isinstance(error, AlongsideError):
+                self._want_no_more(plan)
             try:
                 if self._undo is not None:
                     with self._context.database.transaction():
@@ -157,6 +160,15 @@ class Executor:
         if self.gap is not None:
             detail = f"none ran for {self.gap:.2f} s"
         journal.end(operation, Outcome.DONE if plan.steps else Outcome.UNCHANGED, detail)
+
+    def _want_no_more(self, plan: Plan) -> None:
+        """What was to be started for the first time, and was not, is not to be brought up later."""
+        for step in plan.steps:
+            if isinstance(step, Allocate) and step.instance.name not in self._started:
+                try:
+                    self._context.instances.want(step.instance, "stopped")
+                except AlongsideError as error:  # a full disk: it is tried again, and said
+                    self._context.problems[f"start {step.instance.name}"] = error.message
 
     async def _step(self, operation: int, plan: Plan, position: int, emit: Emit) -> None:
         step = plan.steps[position - 1]
@@ -280,6 +292,7 @@ class Executor:
         except AlongsideError:
             instances.want(step.instance, before)  # or it would be tried again and again
             raise
+        self._started.add(step.instance.name)
         if step.release.spec.host_network:
             return
         gateway = default_gateway(container.pid) if container.pid else None
