@@ -211,6 +211,8 @@ def test_a_shared_service_that_stays_down_is_seen_everywhere(alongside: Installa
     eventually(lambda: "what versions of app share" in alongside(*plan).stdout)
     host.docker(["rm", "--force", DB])
     whole(alongside)
+    (mount,) = inspect(alongside, DB)["Mounts"]
+    assert mount["Name"] == "app_dbdata", "as docs/x-alongside.md says"
 
 
 def test_a_stranger_at_its_address_is_never_reached(alongside: Installation) -> None:

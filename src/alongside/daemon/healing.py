@@ -275,6 +275,8 @@ class Healing:
             if instance.network not in seen.networks or holder(instance, seen.containers):
                 astray.add((instance.service, instance.version))
         if astray != context.astray:
+            for service, version in astray - context.astray:
+                _log.warning("ports of %s@%s reject: its address is not its own", service, version)
             context.astray = frozenset(astray)
             await context.commit()
             await context.router.clean_udp(context.wanted())

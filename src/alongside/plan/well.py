@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Literal
 
 from alongside.domain.instance import Instance
-from alongside.engine.protocol import Container
+from alongside.engine.protocol import LABEL_ORDINAL, LABEL_SERVICE, LABEL_VERSION, Container
 
 
 class Kind(StrEnum):
@@ -99,13 +99,23 @@ def _lacks(
 def holder(instance: Instance, containers: Mapping[str, Container]) -> Container | None:
     """The container that has the instance's address in its place; None where it is its own, or
     where no container has it."""
-    own = containers.get(instance.name)
-    if own is not None and own.ipv4.get(instance.network) == instance.subnet.address4:
+    has = [
+        one
+        for one in containers.values()
+        if instance.subnet.address4 in one.ipv4.values()
+        or instance.subnet.address6 in one.ipv6.values()
+    ]
+    # By its labels: a singleton's is called otherwise while it is replaced.
+    if any(_is_of(one, instance) for one in has):
         return None
-    for one in containers.values():
-        if one.name != instance.name and (
-            instance.subnet.address4 in one.ipv4.values()
-            or instance.subnet.address6 in one.ipv6.values()
-        ):
-            return one
-    return None
+    return has[0] if has else None
+
+
+def _is_of(container: Container, instance: Instance) -> bool:
+    """An image's labels are on every container of it; the ordinal is on ours alone."""
+    labels = container.labels
+    return (
+        labels.get(LABEL_SERVICE) == instance.service
+        and labels.get(LABEL_VERSION) == str(instance.version)
+        and labels.get(LABEL_ORDINAL) == str(instance.ordinal)
+    )

@@ -91,7 +91,8 @@ class Instances:
                     instance.subnet.bridge,
                     str(instance.subnet.ipv4),
                     str(instance.subnet.ipv6),
-                    "stopped",  # until it is started
+                    # Of a singleton one is to run, and which is said when the other one ends.
+                    "stopped" if instance.singleton else "running",
                     int(instance.singleton),
                 ),
             )
