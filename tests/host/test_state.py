@@ -48,6 +48,12 @@ def stopped(alongside: Installation, tmp_path: Path) -> Iterator[Installation]:
     assert alongside.process is not None
     if alongside.process.poll() is None:
         alongside.stop()
+    # What a test has started, and the state that is put back knows nothing of.
+    docker = alongside.host.docker
+    docker(["rm", "--force", "web-3"], check=False)
+    for name in docker(["network", "ls", "--format", "{{.Name}}"]).stdout.split():
+        if name.startswith("0-web-3"):
+            docker(["network", "rm", name])
     for one in alongside.state.glob("state.db*"):
         one.unlink()
     shutil.rmtree(alongside.state / "backups", ignore_errors=True)

@@ -183,10 +183,14 @@ class Waiting:
 
     async def run(self) -> None:
         paths = self._context.paths
-        # Content that was saved out of an open file is no reason to wait for its disk.
-        absent = await asyncio.to_thread(_fault, paths.database)
+        # One that is lost, or was saved out of an open file, waits for another file; one that is
+        # there, for its disk.
+        absent = bool(self._context.lost or await asyncio.to_thread(_fault, paths.database))
+        before = _identity(paths.database)
         while True:
             await supervise.sleep(LOOK)
+            if absent and _identity(paths.database) == before:
+                continue
             there = not await asyncio.to_thread(_fault, paths.database)
             if there and (absent or await asyncio.to_thread(can_be_written, paths.root)):
                 _log.info("the state file can be used again")
@@ -222,6 +226,15 @@ def can_be_written(folder: Path) -> bool:
         except OSError:
             return False
     return True
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    """Another one for another file, or for other content; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def _fault(path: Path) -> str:

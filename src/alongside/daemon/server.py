@@ -3,6 +3,7 @@ daemon loads it meanwhile."""
 
 from __future__ import annotations
 
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -20,6 +21,12 @@ class Server(uvicorn.Server):
     def __init__(self, news: News, config: uvicorn.Config) -> None:
         super().__init__(config)
         self._news = news
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal ends the serving, and is not raised again after it, as uvicorn would: the daemon
+        has still to end what runs and to close its state."""
+        super().handle_exit(sig, frame)
+        self._captured_signals.clear()
 
     async def shutdown(self, sockets: Any = None) -> None:
         self._news.end()

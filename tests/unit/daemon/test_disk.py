@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from alongside.daemon import strays
+from alongside.daemon import guard, strays
 from alongside.daemon.images import remove_release
 from alongside.daemon.reconciler import Reconciler
 from alongside.daemon.retirement import itself
@@ -147,3 +147,20 @@ async def test_the_tree_of_a_removed_release_goes_with_the_last_that_came_of_it(
     assert has.exists() is shared
     assert strays.expected(context) == set()
     assert context.database.marked("removing") == []
+
+
+async def test_what_is_lost_waits_for_another_file_and_not_for_the_one_that_is_there(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A blank one is whole, and would be opened again and again."""
+    monkeypatch.setattr(guard, "LOOK", 0.02)
+    context = daemon.context
+    context.lost = "It is blank."
+    waiting = asyncio.create_task(guard.Waiting(context).run())
+    await asyncio.sleep(0.5)
+    assert not context.reopening.asked.is_set()
+    copy = context.paths.root / "copy.db"
+    copy.write_bytes(context.database.connection.serialize())
+    copy.rename(context.paths.database)
+    await eventually(context.reopening.asked.is_set)
+    await waiting

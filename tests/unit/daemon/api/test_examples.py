@@ -78,6 +78,8 @@ def test_it_works_as_it_stands(example: str, served: Served, repository: Path) -
         last = json.loads(done.stdout.splitlines()[-1])
         assert last["event"] == "result", last
         assert last["result"]["changed"] != last["result"]["dry_run"]
+    elif path == "/v1/state":
+        assert (repository / "state.db").read_bytes().startswith(b"SQLite format 3\0")
     elif path != "/v1/logs":
         assert json.loads(done.stdout.splitlines()[-1])
 
