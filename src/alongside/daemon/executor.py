@@ -73,6 +73,9 @@ from alongside.router.protocol import RoutedPort
 if TYPE_CHECKING:
     from alongside.daemon.watcher import Verdict
 
+# Seconds that an engine has, at the end of the daemon, to put back what was begun; else it is done
+# when the engine is met again.
+PUT_BACK = 20.0
 LATE_REPLIES = 1.0  # seconds after a switch until UDP flows are looked at once more
 
 _log = logging.getLogger(__name__)
@@ -209,7 +212,12 @@ class Executor:
             return
         if self._undo is not None:
             await self._commit_back(error)
-        await self.before.put_back(error)
+        cut_off = isinstance(error, asyncio.CancelledError)
+        try:
+            async with asyncio.timeout(PUT_BACK if cut_off else None):
+                await self.before.put_back(error)
+        except TimeoutError:
+            _log.error("what %s had started is put back when the engine is met again", plan.verb)
         if self._may_put_back:
             with added_to(error):
                 await self._put_back(plan, error)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,6 +23,9 @@ from alongside.daemon.written import written
 from alongside.domain.errors import AlongsideError
 from alongside.engine.mounted import Mounted, names
 from alongside.store.database import UNRELEASED
+
+# As git names them, and with a number behind it where there are several; nothing else.
+_TREE = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})(-\d+)?")
 
 STRAYS = "strays"  # the problem's key
 
@@ -118,7 +122,8 @@ def removable(context: Context) -> list[Path]:
     """Trees that are there, that no release has, and that are ours to remove. What else no release
     has is a problem to show."""
     has = released(context)
-    strays = [tree for tree in context.paths.all_trees() if tree not in has]
+    trees = [tree for tree in context.paths.all_trees() if _TREE.fullmatch(tree.name)]
+    strays = [tree for tree in trees if tree not in has]
     ours = expected(context)
     left = [str(tree.relative_to(context.paths.root)) for tree in strays if tree not in ours]
     context.problems.pop(STRAYS, None)

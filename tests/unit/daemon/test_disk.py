@@ -111,27 +111,17 @@ async def test_only_trees_that_are_known_to_be_left_over_are_removed(daemon: Dae
     release = daemon.release
     has = context.paths.tree(release.repository, release.tree)
     has.mkdir(parents=True)
-    unknown, ours = tree(daemon, "unknown"), tree(daemon, "ours")
+    unknown, ours = tree(daemon, "e" * 40), tree(daemon, "d" * 40)
     strays.expect(context, ours)
     with context.database.transaction() as connection:
         connection.execute("UPDATE releases SET spec = '{'")  # as of a release to come
     context.releases._remembered._rows = None
     assert context.releases.all() == []
-    Reconciler(context, never()).settle()
+    await strays.discard_strays(context)
     assert has.is_dir(), "its release cannot be read, and is there"
     assert unknown.is_dir()
-    assert "trees/site/unknown" in context.problems[strays.STRAYS]
+    assert f"trees/site/{'e' * 40}" in context.problems[strays.STRAYS]
     assert not ours.exists()
-
-
-async def test_images_that_were_not_built_here_keep_their_names(daemon: Daemon) -> None:
-    labels = {"alongside.service": "dns"}
-    for version in ("8", "9"):
-        daemon.engine.tag(f"repo/dns:{version}", version, labels | {"alongside.version": version})
-    daemon.context.journal.begin("build", "dns", itself(), before="", after="9", message="")
-    await Reconciler(daemon.context, never())._untag_unreleased()
-    assert await daemon.engine.image("repo/dns:8") is not None
-    assert await daemon.engine.image("repo/dns:9") is None
 
 
 async def test_the_tree_of_a_removed_release_goes_with_the_last_that_came_of_it(

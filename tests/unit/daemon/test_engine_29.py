@@ -258,6 +258,7 @@ async def test_a_container_that_was_made_before_is_made_anew(daemon: Daemon) -> 
         engine.create(name, image.id, labels={}, publishes=ports)
 
     async def anew() -> None:
+        await engine.remove(name)
         make("127.0.0.1", "fd00::1")
         await engine.start(name)
 

@@ -341,6 +341,7 @@ async def test_current_of_a_singleton_is_given_by_the_same_rule(
         pass
 
     monkeypatch.setattr("alongside.daemon.singletons.instance_project", nothing)
+    monkeypatch.setattr("alongside.daemon.singletons.refuse_writers", nothing)
     monkeypatch.setattr(daemon.context.compose, "create", nothing)
     instance = replace(daemon.new, singleton=True)
     base = daemon.engine.tag("repo/dns:current", "a base image")

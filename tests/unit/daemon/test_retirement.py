@@ -126,6 +126,7 @@ async def host(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     monkeypatch.setattr(retirement, "cut", cut)
     monkeypatch.setattr(engine, "container", with_pid)
     monkeypatch.setattr(executor, "settled6", usable)
+    monkeypatch.setattr(executor, "PUT_BACK", 0.1)
     running = asyncio.create_task(context.supervisor.run([]))
     await asyncio.sleep(0)
     looking = asyncio.create_task(context.retirement.run())

@@ -11,8 +11,9 @@ from pydantic import TypeAdapter
 
 from alongside.daemon.held import Held, volumes_in_use
 from alongside.daemon.images import remove_release
+from alongside.daemon.locks import BUILDS
 from alongside.daemon.retirement import itself
-from alongside.daemon.strays import discard_strays, discard_unreleased
+from alongside.daemon.strays import discard_strays, discard_unreleased, expect
 from alongside.daemon.verbs.change import Asked
 from alongside.daemon.verbs.gc import gc
 from alongside.domain.errors import Conflict, Unavailable
@@ -34,6 +35,7 @@ def tree(daemon: Daemon, name: str = "d" * 40) -> Path:
     (path / "file").touch(mode=0o444)
     os.utime(path / "file", (1e9, 1e9))  # the commit's time
     path.chmod(0o555)
+    expect(daemon.context, path)
     return path
 
 
@@ -90,7 +92,7 @@ async def test_nothing_goes_while_the_engine_does_not_say_who_mounts_it(daemon: 
 
 async def test_nor_does_the_tree_that_a_build_is_about(daemon: Daemon) -> None:
     stray = tree(daemon)
-    async with daemon.context.locks["builds"]:
+    async with daemon.context.locks[BUILDS]:
         await discard_strays(daemon.context)
         assert stray.is_dir()
         await discard_unreleased(daemon.context, stray)  # it came to nothing

@@ -314,7 +314,8 @@ async def test_each_part_of_the_reconciler_fails_alone(
     monkeypatch.setattr(context.former, "left", former)
     reconciler = Reconciler(context, changes)  # type: ignore[arg-type]
     assert {one.name for one in reconciler.parts()} == {
-        *("kernel", "engine", "ways", "tick", "retirement", "collector")
+        *("kernel", "engine", "ways", "tick", "half-open", "retirement", "collector", "healing"),
+        "disk",
     }
     running = asyncio.create_task(reconciler.run())
     await until(lambda: {"part kernel", "part retirement"} <= context.problems.keys())
@@ -365,7 +366,7 @@ async def test_a_trial_whose_end_cannot_be_written_is_said_and_nobody_waits_for_
     verdict = daemon.context.watcher.open(daemon.release, 0.1, number, lambda _: None)
 
     def full(*_: object) -> None:
-        raise sqlite3.OperationalError("disk I/O error")
+        raise sqlite3.DatabaseError("disk image is malformed")
 
     monkeypatch.setattr(daemon.context.trials, "close", full)
     found = await asyncio.wait_for(verdict, 30)
@@ -374,4 +375,4 @@ async def test_a_trial_whose_end_cannot_be_written_is_said_and_nobody_waits_for_
     ((about, said),) = daemon.context.problems.items()
     assert about == "background the trial of dns@1.1.0"
     assert said.startswith("The trial of dns@1.1.0 failed: ")
-    assert "disk I/O error" in said
+    assert "disk image is malformed" in said

@@ -27,6 +27,7 @@ from alongside.daemon.verbs.stop import rm, stop
 from alongside.daemon.verbs.up import up
 from alongside.domain.errors import AlongsideError, StepFailed, Unavailable
 from alongside.domain.history import Outcome
+from alongside.domain.image_names import held_name
 from alongside.domain.policy import StandbyAs, Watch
 from alongside.domain.port import parse_port
 from alongside.domain.route import Follows, Route, Split
@@ -128,6 +129,7 @@ async def _world(tmp_path: Path, workload: Workload) -> World:
         version = reference.partition("@")[2]
         labels = {LABEL_SERVICE: "dns", LABEL_VERSION: version}
         image = engine.tag(f"repo/dns:{version}", version, labels)
+        await engine.tag_image(image.id, held_name("dns", Version(version)))
         one = replace(release(reference, day=day, spec=spec), image_id=image.id)
         context.releases.add(one)
         file = context.paths.compose_file(one)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from alongside.compose.services import services_from
 from alongside.daemon.before import run_before
 from alongside.daemon.context import Context
 from alongside.daemon.executor import Executor
-from alongside.daemon.reconciler import Reconciler
 from alongside.daemon.retirement import itself
 from alongside.daemon.singletons import converge
 from alongside.daemon.verbs.change import Asked
@@ -313,20 +313,27 @@ async def test_what_the_reconciler_may_not_start_is_a_problem_to_show(shop: Shop
     instance = shop.context.instances.get("web", release.version)
     assert instance is not None
 
-    async def changes() -> AsyncIterator[None]:
-        yield
+    async def healed() -> None:
+        healing = shop.context.healing
+        healing.met()
+        await healing._look()
+        await asyncio.gather(*(one.task for one in healing._cares.values() if one.task))
 
-    reconciler = Reconciler(shop.context, changes())
-    await reconciler._start(instance)
-    assert "shop-db-1" in shop.context.problems["start web-1.0.0"]
+    await healed()
+    assert "shop-db-1" in " ".join(shop.context.problems.values())
     for name in ("web-1.0.0", "shop-shared-db-1"):
         found = await shop.engine.container(name)
         assert found is not None
         assert not found.running
 
     await shop.engine.stop("shop-db-1")
-    await reconciler._start(instance)
-    assert "start web-1.0.0" not in shop.context.problems
+    for _ in range(2):  # what it needs, and then itself
+        await healed()
+    assert not shop.context.problems
+    for name in ("web-1.0.0", "shop-shared-db-1"):
+        found = await shop.engine.container(name)
+        assert found is not None
+        assert found.running
 
 
 async def test_a_singleton_goes_on_where_the_next_may_not_start(shop: Shop, tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_an_upgrade_is_backed_up_before_and_only_then(tmp_path: Path) -> None:
     assert seen == [], "a new one has nothing to lose"
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 4")
-        for table in ("trials", "former", "holds", "removed", "outputs"):
+        for table in ("trials", "former", "holds", "removed", "outputs", "wanted_before"):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("ALTER TABLE releases DROP COLUMN mark_reason")
         connection.execute("ALTER TABLE releases DROP COLUMN prepared")

@@ -94,6 +94,7 @@ def test_an_engine_that_is_down_and_a_bug(
 ) -> None:
     with Served(tmp_path) as daemon, session(daemon.socket) as http:
         daemon.release("dns", "1.0.0")
+        daemon.change("up", reference="dns@1.0.0")
 
         async def fails(_: str) -> None:
             raise error
