@@ -103,6 +103,8 @@ def tree(daemon: Daemon, name: str) -> Path:
     folder = daemon.context.paths.tree("site", name)
     folder.mkdir(parents=True)
     (folder / "compose.yaml").write_text("services: {}\n")
+    (folder / "compose.yaml").chmod(0o444)
+    folder.chmod(0o555)
     return folder
 
 

@@ -94,6 +94,13 @@ class World:
         reconciler.settle()
         await reconciler.restore()
         await reconciler._meet_engine()
+        healing = context.healing
+        for _ in range(5):  # what is needed first, and then what needs it
+            await healing._look()
+            tasks = [care.task for care in healing._cares.values() if care.task is not None]
+            if all(task.done() for task in tasks):
+                break
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _context(paths: StatePaths, engine: object, compose: object, router: object) -> Context:

@@ -308,7 +308,7 @@ async def test_what_the_reconciler_may_not_start_is_a_problem_to_show(shop: Shop
     release = shop.release(SHARED_DB)
     await shop.up()
     for name in ("web-1.0.0", "shop-shared-db-1"):
-        await shop.engine.stop(name)
+        shop.engine.end(name, 1)
     await shop.runs("shop-db-1", DB_DATA, project="shop", service="db")
     instance = shop.context.instances.get("web", release.version)
     assert instance is not None
@@ -318,6 +318,7 @@ async def test_what_the_reconciler_may_not_start_is_a_problem_to_show(shop: Shop
         healing.met()
         await healing._look()
         await asyncio.gather(*(one.task for one in healing._cares.values() if one.task))
+        await healing._look()  # it says what has become of it
 
     await healed()
     assert "shop-db-1" in " ".join(shop.context.problems.values())
