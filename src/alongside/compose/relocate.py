@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from alongside.compose.merge import Override
-from alongside.compose.sharing import reached
 
 Model = Mapping[str, Any]
 
@@ -16,14 +15,6 @@ Model = Mapping[str, Any]
 Place = Callable[[str, PurePosixPath], Path]
 
 _FILES = ("configs", "secrets")
-
-
-def with_needed(services: Iterable[str], model: Model) -> list[str]:
-    """The services, and all that they depend on, each once."""
-    found = dict.fromkeys(services)
-    for service in list(found):
-        found |= dict.fromkeys(reached(service, model["services"], beyond=lambda _: True))
-    return list(found)
 
 
 def mounted_from(

@@ -60,7 +60,7 @@ def said_shared(model: Model) -> frozenset[str]:
     )
 
 
-def with_needed(model: Model, services: Iterable[str], without: Container[str]) -> list[str]:
+def with_needed(model: Model, services: Iterable[str], without: Container[str] = ()) -> list[str]:
     """The services, and all that Compose starts before them, but for those `without`."""
     queue, found = list(services), dict[str, None]()
     while queue:

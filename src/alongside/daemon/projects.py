@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from alongside.compose.override import once_override, override, shared_name, shared_override
-from alongside.compose.relocate import relocated, with_needed
+from alongside.compose.relocate import relocated
 from alongside.compose.sharing import unnamed_shared
+from alongside.compose.written import with_needed
 from alongside.daemon.context import Context
 from alongside.daemon.shared import settled_files
 from alongside.daemon.threads import in_thread
@@ -66,7 +67,7 @@ async def shared_project(context: Context, release: Release) -> Project:
     base = _base(context, release, name)
     model = await context.compose.config(base)
     shared = [one.name for one in release.spec.depends if one.sharing is Sharing.SHARED]
-    services = with_needed(shared, model)
+    services = with_needed(model, shared)
     place = await settled_files(context, release, services, model)
     tree = context.paths.tree(release.repository, release.tree)
     moved = relocated(services, model, place, tree=tree, folder=base.directory)

@@ -9,7 +9,8 @@ import yaml
 
 from alongside.compose.merge import Override
 from alongside.compose.override import shared_override
-from alongside.compose.relocate import mounted_from, relocated, with_needed
+from alongside.compose.relocate import mounted_from, relocated
+from alongside.compose.written import with_needed
 from support.examples import release
 
 TREE = Path("/state/trees/app/abc")
@@ -32,7 +33,7 @@ MODEL: dict[str, Any] = {
     "configs": {"conf": {"file": f"{TREE}/conf"}, "inline": {"content": "$$x"}},
     "secrets": {"key": {"file": f"{TREE}/deploy/key"}, "variable": {"environment": "KEY"}},
 }
-SERVICES = with_needed(["db"], MODEL)
+SERVICES = with_needed(MODEL, ["db"])
 
 
 def place(service: str, path: PurePosixPath) -> Path:
