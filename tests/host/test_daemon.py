@@ -59,6 +59,13 @@ def picture(alongside: Installation) -> list[object]:
     ]
 
 
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.02)
+
+
 def eventually_answers(path: Path, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 60
     while True:
@@ -70,6 +77,8 @@ def eventually_answers(path: Path, process: subprocess.Popen[str]) -> None:
 
 
 def test_ten_of_ten_are_refused_and_leave_no_trace(alongside: Installation) -> None:
+    # Its own first backup comes once there is something to keep, and writes there, too.
+    wait_until(lambda: "the state is backed up" in alongside.words())
     before, folder = picture(alongside), alongside.host.folder
     sockets = alongside.host.engine.state
     assert "8080" in str(before[0])
@@ -94,6 +103,8 @@ def test_ten_of_ten_are_refused_and_leave_no_trace(alongside: Installation) -> N
 
 def test_what_another_host_uses_is_refused(alongside: Installation) -> None:
     """Two hosts have a daemon each; the same folder or the same socket they cannot have."""
+    # Its own first backup comes once there is something to keep, and writes there, too.
+    wait_until(lambda: "the state is backed up" in alongside.words())
     before, folder = picture(alongside), alongside.host.folder
     assert alongside.process is not None
     pid = alongside.process.pid
