@@ -187,6 +187,7 @@ def test_killed_while_it_removes_a_release(repository: Repository, fault: str) -
 def test_killed_between_a_releases_image_and_its_record(repository: Repository) -> None:
     """What is left of it goes at the next start, and the history says that it went."""
     alongside, host = repository.alongside, repository.alongside.host
+    alongside("gc", "web", "--keep", "1")  # of what other tests have left
     repository.release("half", {"version": "half"})
     repository.release("half-newer", {"version": "half-newer"})
     killed(alongside, "remove-release:half", "gc", "web", "--keep", "1")

@@ -190,7 +190,9 @@ def test_what_is_too_much_goes_by_itself(started: Shop) -> None:
         return {one["version"] for one in alongside.json("releases", service)["releases"]}
 
     eventually(lambda: releases() == {"1.4.0", "1.3.0"})
-    images = host.docker(["images", "--format", "{{.Tag}}", "repo/web"]).stdout.split()
+    held = f"alongside.invalid/{service}"
+    images = host.docker(["images", "--format", "{{.Tag}}", held]).stdout.split()
+    assert "1.4.0" in images
     assert {"1.0.0", "1.1.0", "1.2.0"}.isdisjoint(images)
     left = host.docker(["ps", "--all", "--format", "{{.Names}}"]).stdout
     assert f"{service}-1.2.0" not in left

@@ -220,7 +220,9 @@ def purge(machine: Machine) -> None:
     assert "Nothing was done." in asked
     plan = machine.sh("alongside daemon uninstall --purge --dry-run").stdout
     assert "remove the containers web-1.0.0, web-1.1.0\n" in plan
-    assert "remove the images app/web:1.0.0, app/web:1.1.0\n" in plan
+    for version in ("1.0.0", "1.1.0"):
+        for name in (f"app/web:{version}", f"alongside.invalid/web:{version}"):
+            assert re.search(rf"remove the images .*{re.escape(name)}", plan)
     assert ask.line(machine.client, machine.address4, 7).startswith("1.1.0 ")
     trees = "/var/lib/alongside/trees"
     machine.sh(f"docker create --name foreign -v {trees}/app:/x alongside-test/responder:latest")

@@ -116,7 +116,7 @@ class Instances:
     def _read(self, row: sqlite3.Row) -> Instance:
         ports = self._database.connection.execute(
             "SELECT protocol, target, number FROM local_ports "
-            "WHERE service = ? AND version = ? AND ordinal = ? ORDER BY number, protocol",
+            "WHERE service = ? AND version = ? AND ordinal = ? ORDER BY rowid",
             (row["service"], row["version"], row["ordinal"]),
         )
         return Instance(
