@@ -8,7 +8,7 @@ help: ## Show this
 demo: ## From a git tag to a switched port and back, on a host of its own
 	@scripts/demo
 
-test: ## All tests; without root, those that need none
+test: ## All tests but the soak's; without root, those that need none
 	@scripts/test $(ARGS)
 
 test-quick: ## The units alone: no root, no engine, under two minutes
@@ -21,8 +21,8 @@ bench: ## Measure against the alternatives; a table, and JSON in bench/results
 	@scripts/setup --for bench
 	@scripts/bench $(ARGS)
 
-soak: ## Ten thousand switches under load
-	@scripts/setup --for test
+soak: ## Ten thousand switches under load, and what `make test` leaves out
+	@scripts/test tests/host -m soak
 	@scripts/bench --soak $(ARGS)
 
 clean: ## Remove what was made in this folder (not what was installed)

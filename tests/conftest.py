@@ -38,8 +38,24 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.loadscopereorder = False
 
 
+def _leave_to_the_soak(hosts: list[pytest.Item]) -> None:
+    """Killed before a step a host is much as it is killed after the one before it: where a test
+    dies at both moments of each step, one of them is for the soak."""
+    faults: dict[pytest.Item, tuple[str, str]] = {}
+    for item in hosts:
+        callspec = getattr(item, "callspec", None)
+        if callspec and "fault" in callspec.params:
+            faults[item] = (item.nodeid.partition("[")[0], str(callspec.params["fault"]))
+    there = set(faults.values())
+    for item, (test, fault) in faults.items():
+        step, _, moment = fault.partition(":")
+        if moment == "before" and (test, f"{step}:after") in there:
+            item.add_marker(pytest.mark.soak)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     hosts = [item for item in items if item.get_closest_marker("host")]
+    _leave_to_the_soak(hosts)
     missing = _missing()
     if not hosts or not missing:
         return

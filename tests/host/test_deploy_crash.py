@@ -187,15 +187,17 @@ def test_killed_while_it_removes_a_release(repository: Repository, fault: str) -
 def test_killed_between_a_releases_image_and_its_record(repository: Repository) -> None:
     """What is left of it goes at the next start, and the history says that it went."""
     alongside, host = repository.alongside, repository.alongside.host
-    alongside("gc", "web", "--keep", "1")  # of what other tests have left
     repository.release("half", {"version": "half"})
     repository.release("half-newer", {"version": "half-newer"})
+    there = set(versions(alongside))
     killed(alongside, "remove-release:half", "gc", "web", "--keep", "1")
-    eventually(lambda: "half" not in versions(alongside), timeout=120)
-    (entry, *_) = [one for one in history(alongside) if (one["verb"], one["to"]) == ("gc", "half")]
+    eventually(lambda: set(versions(alongside)) < there, timeout=120)
+    (gone,) = there - set(versions(alongside))  # the oldest of those that were too many
+    entry = next(one for one in history(alongside) if (one["verb"], one["to"]) == ("gc", gone))
     assert entry["outcome"] == "done"
     assert "finished after a restart" in entry["detail"]
-    assert "half" not in host.docker(["images", "--format", "{{.Tag}}", "repo/web"]).stdout.split()
+    for name in ("repo/web", "alongside.invalid/web"):
+        assert gone not in host.docker(["images", "--format", "{{.Tag}}", name]).stdout.split()
     kept = {one["tree"] for one in alongside.json("releases", "web")["releases"]}
     assert {one.name for one in (alongside.state / "trees" / "site").iterdir()} == kept
     assert alongside.json("status")["problems"] == []

@@ -140,6 +140,7 @@ def test_with_ufw(make_host: Hosts) -> None:
     assert site.problems() == []
 
 
+@pytest.mark.soak
 def test_with_firewalld(make_host: Hosts) -> None:
     """It starts when the engine runs, and takes the engine's rules away; a restart of the engine
     brings them back, as for plain Docker, and puts all networks into its zone."""

@@ -125,7 +125,15 @@ def blank(path: Path) -> None:
         connection.commit()
 
 
-@pytest.mark.parametrize("lose", [missing, empty, garbage, blank])
+# Each is told apart in tests/unit/store/test_condition.py.
+SOAK = pytest.mark.soak
+
+
+@pytest.mark.parametrize(
+    "lose",
+    [missing, *(pytest.param(one, marks=SOAK) for one in (empty, garbage, blank))],
+    ids=lambda one: one.__name__,
+)
 def test_a_daemon_that_has_lost_its_state_touches_nothing_and_says_so(
     stopped: Installation, lose: Callable[[Path], None]
 ) -> None:
