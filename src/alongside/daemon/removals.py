@@ -6,7 +6,7 @@ import logging
 
 from alongside.daemon.context import Context
 from alongside.daemon.locks import holding
-from alongside.domain.errors import StepFailed
+from alongside.domain.errors import Conflict, StateUnwritable, StepFailed
 from alongside.domain.history import Entry, Outcome
 from alongside.domain.image_names import held_name
 from alongside.domain.release import Release
@@ -45,7 +45,9 @@ async def finish(context: Context) -> None:
         async with holding(context, [release]):
             try:
                 outcome, said = await _finish(context, release)
-            except StepFailed as error:
+            except StateUnwritable:
+                raise
+            except (StepFailed, Conflict) as error:  # the engine is there all the same
                 context.problems[f"remove {reference}"] = (
                     f"{reference} is half removed, and could not be removed whole: {error.message}"
                 )

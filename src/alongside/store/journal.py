@@ -140,14 +140,6 @@ class Journal:
         )
         return [_read(row) for row in rows]
 
-    def has(self, verb: str, service: str, after: str) -> bool:
-        """Whether there ever was such an operation, however it ended."""
-        row = self._database.connection.execute(
-            "SELECT 1 FROM operations WHERE verb = ? AND service = ? AND after = ?",
-            (verb, service, after),
-        ).fetchone()
-        return row is not None
-
     def pending(self) -> list[Entry]:
         rows = self._database.connection.execute(
             "SELECT * FROM operations WHERE outcome = 'pending' ORDER BY id"

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from alongside.daemon import guard, strays
+from alongside.daemon import guard, removals, strays
 from alongside.daemon.images import remove_release
 from alongside.daemon.reconciler import Reconciler
 from alongside.daemon.retirement import itself
 from alongside.domain.deployment import Trial
-from alongside.domain.errors import StateUnwritable
+from alongside.domain.errors import Conflict, StateUnwritable
 from alongside.domain.history import Outcome
 from alongside.domain.version import Version
 
@@ -156,3 +156,23 @@ async def test_what_is_lost_waits_for_another_file_and_not_for_the_one_that_is_t
     copy.rename(context.paths.database)
     await eventually(context.reopening.asked.is_set)
     await waiting
+
+
+async def test_a_removal_that_cannot_be_finished_is_said_and_keeps_nothing_else_back(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container mounts its files by now: the engine is there all the same."""
+    context, release = daemon.context, daemon.release
+    removals.begin(context, release)
+
+    async def gone(_: str) -> None:
+        return None
+
+    async def needed(*_: object, **__: object) -> None:
+        raise Conflict("its files are mounted by the container backup.")
+
+    monkeypatch.setattr(daemon.engine, "image", gone)
+    monkeypatch.setattr("alongside.daemon.images.remove_release", needed)
+    await removals.finish(context)
+    assert "backup" in context.problems[f"remove {release.reference}"]
+    assert context.database.marked("removing") == [release.reference], "it is tried again"
